@@ -1,0 +1,4 @@
+//! The agent as a machine.
+#![forbid(unsafe_code)]
+
+pub mod hands;
