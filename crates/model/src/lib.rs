@@ -1,1 +1,32 @@
-//! model
+//! Our nouns and their status ladders, the `State` of one deployment, the `Change`s that alter it, and its projections
+//! to AWS's shapes. No IO, no clock, no entropy: what happens is decided elsewhere and arrives here as a `Change`.
+#![forbid(unsafe_code)]
+
+pub mod arn;
+pub mod audit;
+pub mod change;
+pub mod cluster;
+pub mod ids;
+pub mod instance;
+pub mod needs;
+pub mod project;
+pub mod reason;
+pub mod row;
+pub mod state;
+pub mod supported_members;
+pub mod task;
+pub mod task_definition;
+pub mod vpc;
+
+pub use change::Change;
+pub use cluster::Cluster;
+pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, RevisionId, TaskId};
+pub use instance::Instance;
+pub use needs::Needs;
+pub use reason::Reason;
+pub use state::State;
+pub use task::{Task, TaskStatus};
+pub use task_definition::TaskDefinition;
+
+/// Milliseconds since the epoch.
+pub type Millis = u64;

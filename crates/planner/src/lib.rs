@@ -1,1 +1,180 @@
-//! planner
+//! Placement: which instance and which address a task gets, or why none. Pure: `(&State, now, ask) -> answer`.
+#![forbid(unsafe_code)]
+
+use model::instance::{ATTRIBUTE_ENI, Instance};
+use model::reason::{Reason, Unplaceable};
+use model::state::State;
+use model::task::LaunchType;
+use model::{ClusterId, InstanceId, Millis};
+use std::net::Ipv4Addr;
+
+/// What a task wants of a place.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Which hosts are in reach: those of the cluster, or the Fargate pool.
+    pub launch_type: LaunchType,
+    /// CPU units it books.
+    pub cpu: u32,
+    /// MiB it books.
+    pub memory: u32,
+    /// Only this instance (StartTask).
+    pub instance: Option<InstanceId>,
+    /// Positions of the subnets it may be in.
+    pub subnets: &'a [u8],
+}
+
+/// Where a task goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Position of the subnet.
+    pub subnet: u8,
+    /// An address of it that is free now.
+    pub address: Ipv4Addr,
+}
+
+/// The place for `ask`: the fitting instance with the most free memory, the subnet with the fewest interfaces.
+pub fn place(state: &State, now: Millis, ask: &Ask<'_>) -> Result<Place, Unplaceable> {
+    let in_reach = state.instances.values().filter(|instance| in_reach(instance, ask));
+    let mut verdicts = Vec::new();
+    let mut best: Option<(u32, &Instance)> = None;
+    for instance in in_reach {
+        match fits(state, now, ask, instance) {
+            Ok(free) if best.is_none_or(|(most, _)| free > most) => best = Some((free, instance)),
+            Ok(_) => {}
+            Err(reason) => verdicts.push((instance.id, reason)),
+        }
+    }
+    let Some((_, instance)) = best else { return Err(Unplaceable { verdicts }) };
+    let mut subnets = ask.subnets.to_vec();
+    subnets.sort_by_key(|subnet| state.subnet_eni_count(*subnet));
+    let found = subnets.iter().find_map(|subnet| Some((*subnet, state.free_address(*subnet)?)));
+    let (subnet, address) = found.ok_or_else(|| Unplaceable { verdicts: vec![(instance.id, Reason::Addresses)] })?;
+    Ok(Place { instance: instance.id, subnet, address })
+}
+
+fn in_reach(instance: &Instance, ask: &Ask<'_>) -> bool {
+    let reach = match ask.launch_type {
+        LaunchType::Fargate => instance.fargate_capacity().is_some(),
+        LaunchType::Ec2 | LaunchType::External => instance.cluster == ask.cluster,
+    };
+    instance.active && reach && ask.instance.is_none_or(|only| only == instance.id)
+}
+
+/// Free MiB after the task, or the first rule that refuses. One ledger: what is booked there counts whoever booked it;
+/// the ceiling is what the host registered, or what it declared for Fargate.
+fn fits(state: &State, now: Millis, ask: &Ask<'_>, instance: &Instance) -> Result<u32, Reason> {
+    if !instance.reachable(now) {
+        return Err(Reason::AgentDisconnected);
+    }
+    if instance.attribute(ATTRIBUTE_ENI).is_none() {
+        return Err(Reason::Attribute { name: ATTRIBUTE_ENI.to_owned() });
+    }
+    let (cpu, memory) = match ask.launch_type {
+        LaunchType::Fargate => instance.fargate_capacity().unwrap_or((0, 0)),
+        LaunchType::Ec2 | LaunchType::External => (instance.cpu, instance.memory),
+    };
+    let booked = state.instance_counts(instance.id);
+    let (cpu_free, memory_free) = (cpu.saturating_sub(booked.cpu), memory.saturating_sub(booked.memory));
+    if ask.cpu > cpu_free {
+        return Err(Reason::Cpu { needed: ask.cpu, free: cpu_free });
+    }
+    memory_free.checked_sub(ask.memory).ok_or(Reason::Memory { needed: ask.memory, free: memory_free })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::change::Change;
+    use model::instance::{ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL, Attribute};
+    use model::state::Meta;
+    use model::vpc::Vpc;
+    use model::{Cluster, Ids};
+
+    fn state(hosts: &[(u32, u32, bool)]) -> State {
+        let mut ids = Ids::seeded(1);
+        let vpc = Vpc::plan(Ipv4Addr::new(10, 0, 0, 0), 16, "us-east-1", &mut ids);
+        let meta = Meta { region: "us-east-1".into(), account: "000000000000".into(), vpc, token_key: [0; 32] };
+        let mut state = State::new(meta);
+        let cluster = ClusterId(0);
+        state.apply(&Change::ClusterCreated(Cluster {
+            id: cluster,
+            name: "default".into(),
+            active: true,
+            created_at: 0,
+            tags: Vec::new(),
+            version: 1,
+        }));
+        for (n, (cpu, memory, connected)) in hosts.iter().enumerate() {
+            let attribute =
+                |name: &str, value: Option<&str>| Attribute { name: name.into(), value: value.map(Into::into) };
+            state.apply(&Change::InstanceRegistered(Box::new(Instance {
+                id: InstanceId([n as u8; 16]),
+                cluster,
+                active: true,
+                connected: *connected,
+                connection_at: 0,
+                cpu: *cpu,
+                memory: *memory,
+                ports: Vec::new(),
+                ports_udp: Vec::new(),
+                attributes: vec![
+                    attribute(ATTRIBUTE_ENI, None),
+                    attribute(ATTRIBUTE_POOL, Some("fargate")),
+                    attribute(ATTRIBUTE_FARGATE_CPU, Some("4096")),
+                    attribute(ATTRIBUTE_FARGATE_MEMORY, Some("1024")),
+                ],
+                tags: Vec::new(),
+                agent_version: "".into(),
+                agent_hash: "".into(),
+                docker_version: "".into(),
+                registered_at: 0,
+                version: 1,
+            })));
+        }
+        state
+    }
+
+    fn ask(launch_type: LaunchType, cpu: u32, memory: u32) -> Ask<'static> {
+        Ask { cluster: ClusterId(0), launch_type, cpu, memory, instance: None, subnets: &[0, 1] }
+    }
+
+    #[test]
+    fn the_most_free_memory_wins() {
+        let state = state(&[(1024, 2048, true), (1024, 4096, true)]);
+        let place = place(&state, 60_000, &ask(LaunchType::Ec2, 256, 512)).unwrap();
+        assert_eq!(place.instance, InstanceId([1; 16]));
+        assert_eq!(place.address, Ipv4Addr::new(10, 0, 0, 4));
+    }
+
+    #[test]
+    fn fargate_capacity_is_declared_and_ec2_capacity_is_real() {
+        let state = state(&[(1024, 2048, true)]);
+        assert!(place(&state, 60_000, &ask(LaunchType::Fargate, 4096, 1024)).is_ok());
+        let refused = place(&state, 60_000, &ask(LaunchType::Ec2, 2048, 512)).unwrap_err();
+        assert_eq!(refused.verdicts, [(InstanceId([0; 16]), Reason::Cpu { needed: 2048, free: 1024 })]);
+        let refused = place(&state, 60_000, &ask(LaunchType::Fargate, 256, 1025)).unwrap_err();
+        assert_eq!(refused.code(), "RESOURCE:MEMORY");
+        assert!(refused.detail().contains("needs 1025 MiB of memory, 1024 MiB are free"), "{}", refused.detail());
+    }
+
+    #[test]
+    fn an_agent_may_be_away_for_the_grace_period() {
+        let state = state(&[(1024, 2048, false)]);
+        assert!(place(&state, 29_999, &ask(LaunchType::Ec2, 256, 512)).is_ok());
+        let refused = place(&state, 30_000, &ask(LaunchType::Ec2, 256, 512)).unwrap_err();
+        assert_eq!(refused.code(), "AGENT");
+    }
+
+    #[test]
+    fn nobody_in_reach_is_said() {
+        let refused = place(&state(&[]), 0, &ask(LaunchType::Fargate, 256, 512)).unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.detail()),
+            ("RESOURCE:*", "no container instance offers this capacity".to_owned())
+        );
+    }
+}

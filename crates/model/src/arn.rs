@@ -1,0 +1,152 @@
+//! ARNs: made when something is shown, parsed when something is named; never stored.
+//!
+//! Forms are those of the public service authorization reference for Amazon ECS. Inputs accept a bare name or id, the
+//! short ARN of old accounts and the long ARN.
+
+use crate::ids::{InstanceId, TaskId};
+
+/// What every ARN of a deployment begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// `us-east-1`.
+    pub region: &'a str,
+    /// Twelve digits.
+    pub account: &'a str,
+}
+
+/// A parsed ARN, still text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arn<'a> {
+    /// `ecs`.
+    pub service: &'a str,
+    /// `us-east-1`.
+    pub region: &'a str,
+    /// Twelve digits.
+    pub account: &'a str,
+    /// What follows the fifth colon: `cluster/default`.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits `arn:aws:service:region:account:resource`; any partition is taken.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let (arn, _partition) = (parts.next()?, parts.next()?);
+        let (service, region, account) = (parts.next()?, parts.next()?, parts.next()?);
+        let resource = parts.next()?;
+        (arn == "arn").then_some(Self { service, region, account, resource })
+    }
+}
+
+impl Scope<'_> {
+    fn ecs(&self, resource: std::fmt::Arguments<'_>) -> String {
+        format!("arn:aws:ecs:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// `cluster/<name>`.
+    pub fn cluster(&self, name: &str) -> String {
+        self.ecs(format_args!("cluster/{name}"))
+    }
+
+    /// `task/<cluster>/<id>`.
+    pub fn task(&self, cluster: &str, id: TaskId) -> String {
+        self.ecs(format_args!("task/{cluster}/{id}"))
+    }
+
+    /// `container/<cluster>/<task>/<uuid>`.
+    pub fn container(&self, cluster: &str, task: TaskId, uuid: &str) -> String {
+        self.ecs(format_args!("container/{cluster}/{task}/{uuid}"))
+    }
+
+    /// `container-instance/<cluster>/<id>`.
+    pub fn instance(&self, cluster: &str, id: InstanceId) -> String {
+        self.ecs(format_args!("container-instance/{cluster}/{id}"))
+    }
+
+    /// `task-definition/<family>:<revision>`.
+    pub fn task_definition(&self, family: &str, revision: u32) -> String {
+        self.ecs(format_args!("task-definition/{family}:{revision}"))
+    }
+
+    /// `attachment/<uuid>`.
+    pub fn attachment(&self, uuid: &str) -> String {
+        self.ecs(format_args!("attachment/{uuid}"))
+    }
+
+    /// `arn:aws:iam::<account>:root`, the operator.
+    pub fn root(&self) -> String {
+        format!("arn:aws:iam::{}:root", self.account)
+    }
+
+    /// The resource path of `text` when it is an ECS ARN of this deployment; the text itself when it is no ARN.
+    /// `Err` tells what does not match.
+    pub fn resource<'t>(&self, text: &'t str) -> Result<Named<'t>, ForeignArn> {
+        if !text.starts_with("arn:") {
+            return Ok(Named::Bare(text));
+        }
+        let arn = Arn::parse(text).ok_or(ForeignArn::Malformed)?;
+        match () {
+            () if arn.service != "ecs" => Err(ForeignArn::Service),
+            () if arn.region != self.region => Err(ForeignArn::Region),
+            () if arn.account != self.account => Err(ForeignArn::Account),
+            () => Ok(Named::Resource(arn.resource)),
+        }
+    }
+}
+
+/// How a caller named a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// A name or an id.
+    Bare(&'a str),
+    /// The resource part of an ARN: `task/default/…`.
+    Resource(&'a str),
+}
+
+impl<'a> Named<'a> {
+    /// The path below `kind/` (`task`, `cluster` …), or the bare text. `None`: an ARN of another kind.
+    pub fn of_kind(self, kind: &str) -> Option<&'a str> {
+        match self {
+            Self::Bare(text) => Some(text),
+            Self::Resource(path) => path.strip_prefix(kind)?.strip_prefix('/'),
+        }
+    }
+}
+
+/// Why an ARN does not name anything here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignArn {
+    /// Not six parts.
+    Malformed,
+    /// Not `ecs`.
+    Service,
+    /// Another region.
+    Region,
+    /// Another account.
+    Account,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Scope<'static> = Scope { region: "us-east-1", account: "000000000000" };
+
+    #[test]
+    fn names_and_arns_meet() {
+        let arn = HERE.cluster("blue");
+        assert_eq!(arn, "arn:aws:ecs:us-east-1:000000000000:cluster/blue");
+        assert_eq!(HERE.resource(&arn).unwrap().of_kind("cluster"), Some("blue"));
+        assert_eq!(HERE.resource("blue").unwrap().of_kind("cluster"), Some("blue"));
+        assert_eq!(HERE.resource(&arn).unwrap().of_kind("task"), None);
+    }
+
+    #[test]
+    fn foreign_arns_say_what_is_foreign() {
+        let refused = |arn| HERE.resource(arn).unwrap_err();
+        assert_eq!(refused("arn:aws:ecs:eu-west-1:000000000000:cluster/x"), ForeignArn::Region);
+        assert_eq!(refused("arn:aws:ecs:us-east-1:111111111111:cluster/x"), ForeignArn::Account);
+        assert_eq!(refused("arn:aws:ec2:us-east-1:000000000000:cluster/x"), ForeignArn::Service);
+        assert_eq!(refused("arn:aws"), ForeignArn::Malformed);
+    }
+}

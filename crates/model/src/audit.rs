@@ -1,0 +1,51 @@
+//! Named invariants of a state. They hold after every change; tests, the simulator and a start of the control plane ask.
+
+use crate::state::State;
+use crate::task::{ContainerStatus, Desired, EniStatus, TaskStatus};
+use std::collections::BTreeMap;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// Where.
+    pub detail: String,
+}
+
+/// All broken invariants of `state`.
+pub fn audit(state: &State) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut broken = |invariant, detail: String| found.push(Violation { invariant, detail });
+    let mut addresses = BTreeMap::new();
+    for task in state.tasks.values() {
+        let stopped = task.status == TaskStatus::Stopped;
+        if stopped && task.desired != Desired::Stopped {
+            broken("a stopped task is wanted stopped", task.id.to_string());
+        }
+        if (task.desired == Desired::Stopped) != task.stop.is_some() {
+            broken("a task that is to stop has a reason, and only such a task", task.id.to_string());
+        }
+        if stopped && task.containers.iter().any(|c| c.status != ContainerStatus::Stopped) {
+            broken("a stopped task has no live container", task.id.to_string());
+        }
+        if !state.definitions.contains_key(&task.definition) {
+            broken("a task's definition exists", task.id.to_string());
+        }
+        if !state.instances.contains_key(&task.instance) {
+            broken("a task's instance exists", task.id.to_string());
+        }
+        let live = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted);
+        if let Some(other) = live.and_then(|eni| addresses.insert(eni.address, task.id)) {
+            broken("no two interfaces share an address", format!("{} and {other}", task.id));
+        }
+    }
+    for instance in state.instances.values() {
+        let booked = state.instance_counts(instance.id);
+        let (cpu, memory) = instance.fargate_capacity().unwrap_or((0, 0));
+        if booked.cpu > cpu.max(instance.cpu) || booked.memory > memory.max(instance.memory) {
+            broken("no instance is overcommitted", format!("{}: {booked:?}", instance.id));
+        }
+    }
+    found
+}

@@ -1,0 +1,105 @@
+//! The only way to alter state. Every change carries all it needs, so that applying it reads no clock and decides nothing.
+
+use crate::Millis;
+use crate::cluster::Cluster;
+use crate::ids::{ClusterId, InstanceId, RevisionId, TaskId};
+use crate::instance::Instance;
+use crate::state::Meta;
+use crate::task::{Stop, Task, TaskReport};
+use crate::task_definition::TaskDefinition;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to the deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Change {
+    /// The deployment was made.
+    Opened(Box<Meta>),
+    /// A cluster was created, or a deleted one of that name taken into use again.
+    ClusterCreated(Cluster),
+    /// A cluster was deleted.
+    ClusterDeleted(ClusterId),
+    /// A revision was registered, the first of a family with the family.
+    TaskDefinitionRegistered {
+        /// The family's name.
+        family: Box<str>,
+        /// The revision.
+        definition: Box<TaskDefinition>,
+    },
+    /// A revision was deregistered.
+    TaskDefinitionDeregistered {
+        /// Which.
+        id: RevisionId,
+        /// When.
+        at: Millis,
+    },
+    /// An agent registered its host, for the first time or again.
+    InstanceRegistered(Box<Instance>),
+    /// An agent's session came or went.
+    InstanceConnection {
+        /// Whose.
+        id: InstanceId,
+        /// It came.
+        connected: bool,
+        /// When.
+        at: Millis,
+        /// What the agent said of itself: version, hash, docker version.
+        versions: Option<Box<[Box<str>; 3]>>,
+    },
+    /// An instance was deregistered.
+    InstanceDeregistered(InstanceId),
+    /// A task was accepted and placed.
+    TaskAccepted(Box<Task>),
+    /// A task is to stop.
+    TaskStopWanted {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Millis,
+        /// Why.
+        stop: Stop,
+    },
+    /// A node said something of a task.
+    TaskReported {
+        /// Which.
+        id: TaskId,
+        /// When it arrived.
+        at: Millis,
+        /// What.
+        report: Box<TaskReport>,
+    },
+    /// The host of a task is gone for good.
+    TaskHostLost {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Millis,
+        /// Words for people.
+        reason: Box<str>,
+    },
+    /// A stopped task is shown no longer.
+    TaskForgotten(TaskId),
+    /// A client token was used.
+    ClientTokenUsed(Box<ClientToken>),
+    /// A client token has lapsed.
+    ClientTokenLapsed {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// The token.
+        token: Box<str>,
+    },
+}
+
+/// A client token and what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientToken {
+    /// Where.
+    pub cluster: ClusterId,
+    /// The caller's text.
+    pub token: Box<str>,
+    /// A digest of the request, to tell a repetition from a reuse.
+    pub digest: [u8; 16],
+    /// What came of it.
+    pub tasks: Vec<TaskId>,
+    /// When.
+    pub at: Millis,
+}

@@ -1,0 +1,138 @@
+//! What the tasks of a task definition need, read once from its document, and the sizes that requests may change.
+
+use wire::FromJson;
+use wire::ecs;
+
+/// What a task of this definition needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// CPU units booked.
+    pub cpu: u32,
+    /// MiB booked.
+    pub memory: u32,
+    /// The network mode; ECS's default is `bridge`.
+    pub network_mode: String,
+    /// It may run on Fargate: registered with FARGATE among `requiresCompatibilities`, or valid for it anyway.
+    pub fargate: bool,
+    /// Its containers.
+    pub containers: Vec<ContainerNeeds>,
+    /// Members in use that no engine implements yet; acting on it is refused with these names.
+    pub unsupported: Vec<String>,
+}
+
+/// What the ledger and the task's first record need of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerNeeds {
+    /// Its name.
+    pub name: String,
+    /// The task stops when it does.
+    pub essential: bool,
+}
+
+impl Needs {
+    /// Reads a document that was checked when it was registered.
+    pub fn of(definition: &ecs::TaskDefinition) -> Self {
+        let containers = definition.container_definitions.as_deref().unwrap_or_default();
+        let cpu_sum = || containers.iter().map(|c| positive(c.cpu)).sum();
+        let memory_sum = || containers.iter().map(|c| positive(c.memory_reservation.or(c.memory))).sum();
+        let network_mode = definition.network_mode.map_or("bridge", |mode| mode.as_str());
+        let compatible = definition.compatibilities.as_deref().unwrap_or_default();
+        Self {
+            cpu: definition.cpu.as_deref().and_then(cpu_units).unwrap_or_else(cpu_sum),
+            memory: definition.memory.as_deref().and_then(memory_mib).unwrap_or_else(memory_sum),
+            network_mode: network_mode.to_owned(),
+            fargate: compatible.contains(&ecs::Compatibility::Fargate),
+            containers: containers.iter().map(ContainerNeeds::of).collect(),
+            unsupported: crate::supported_members::unsupported(definition),
+        }
+    }
+
+    /// Reads a stored document; one that cannot be read needs nothing and supports nothing (it names itself).
+    pub fn of_document(document: &str) -> Self {
+        match ecs::TaskDefinition::from_json_str(document) {
+            Ok(definition) => Self::of(&definition),
+            Err(fault) => {
+                Self { unsupported: vec![format!("unreadable document: {}", fault.message)], ..Self::default() }
+            }
+        }
+    }
+}
+
+impl ContainerNeeds {
+    fn of(container: &ecs::ContainerDefinition) -> Self {
+        Self { name: container.name.clone().unwrap_or_default(), essential: container.essential.unwrap_or(true) }
+    }
+}
+
+fn positive(number: Option<i32>) -> u32 {
+    number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
+}
+
+/// CPU units from `256`, `0.25 vCPU`, `.25 vcpu` (RegisterTaskDefinition, member cpu, in the API reference).
+pub fn cpu_units(text: &str) -> Option<u32> {
+    let lower = text.trim().to_ascii_lowercase();
+    match lower.strip_suffix("vcpu") {
+        Some(number) => scaled(number, 1024.0),
+        None => lower.parse().ok(),
+    }
+}
+
+/// MiB from `512`, `1GB`, `1 GB` (the same, member memory).
+pub fn memory_mib(text: &str) -> Option<u32> {
+    let lower = text.trim().to_ascii_lowercase();
+    match lower.strip_suffix("gb") {
+        Some(number) => scaled(number, 1024.0),
+        None => lower.parse().ok(),
+    }
+}
+
+fn scaled(number: &str, factor: f64) -> Option<u32> {
+    let value = number.trim().parse::<f64>().ok()? * factor;
+    (value.is_finite() && value >= 0.0 && value <= f64::from(u32::MAX) && value.fract() == 0.0).then_some(value as u32)
+}
+
+/// Memory sizes, in MiB, that Fargate offers for that many CPU units: first, last, step (Amazon ECS developer guide,
+/// task size).
+pub fn fargate_memory(cpu: u32) -> Option<(u32, u32, u32)> {
+    match cpu {
+        256 => Some((512, 2048, 512)),
+        512 => Some((1024, 4096, 1024)),
+        1024 => Some((2048, 8192, 1024)),
+        2048 => Some((4096, 16_384, 1024)),
+        4096 => Some((8192, 30_720, 1024)),
+        8192 => Some((16_384, 61_440, 4096)),
+        16_384 => Some((32_768, 122_880, 8192)),
+        _ => None,
+    }
+}
+
+/// Whether Fargate offers this pair.
+pub fn fargate_offers(cpu: u32, memory: u32) -> bool {
+    let Some((first, last, step)) = fargate_memory(cpu) else { return false };
+    // A quarter vCPU is offered with 512, 1024 and 2048 MiB only.
+    (first..=last).contains(&memory) && memory % step == 0 && !(cpu == 256 && memory == 1536)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_aws_reads_them() {
+        assert_eq!(cpu_units("256"), Some(256));
+        assert_eq!(cpu_units(".25 vcpu"), Some(256));
+        assert_eq!(cpu_units("1 vCPU"), Some(1024));
+        assert_eq!(cpu_units("a"), None);
+        assert_eq!(cpu_units("1e400 vcpu"), None);
+        assert_eq!(memory_mib("1GB"), Some(1024));
+        assert_eq!(memory_mib("0.5 GB"), Some(512));
+        assert_eq!(memory_mib("-1"), None);
+    }
+
+    #[test]
+    fn the_fargate_table() {
+        let count = |cpu| (0..=200_000).step_by(256).filter(|memory| fargate_offers(cpu, *memory)).count();
+        assert_eq!([256, 512, 1024, 2048, 4096, 8192, 16_384].map(count), [3, 4, 7, 13, 23, 12, 12]);
+        assert_eq!(count(300), 0);
+    }
+}

@@ -1,0 +1,80 @@
+//! Container instances.
+
+use crate::instance::Instance;
+use crate::state::State;
+use wire::ecs;
+
+impl State {
+    /// The name of an instance's or task's cluster.
+    pub fn cluster_name(&self, id: crate::ClusterId) -> &str {
+        self.clusters.get(&id).map_or("", |cluster| &cluster.name)
+    }
+
+    /// A container instance.
+    pub fn project_instance(&self, instance: &Instance, with_tags: bool) -> ecs::ContainerInstance {
+        let booked = self.instance_counts(instance.id);
+        let free = |all: u32, used: u32| i32::try_from(all).unwrap_or(i32::MAX) - i32::try_from(used).unwrap_or(0);
+        ecs::ContainerInstance {
+            container_instance_arn: Some(self.scope().instance(self.cluster_name(instance.cluster), instance.id)),
+            version: i64::try_from(instance.version).ok(),
+            version_info: Some(ecs::VersionInfo {
+                agent_version: text(&instance.agent_version),
+                agent_hash: text(&instance.agent_hash),
+                docker_version: text(&instance.docker_version),
+            }),
+            registered_resources: Some(resources(instance, free(instance.cpu, 0), free(instance.memory, 0))),
+            remaining_resources: Some(resources(
+                instance,
+                free(instance.cpu, booked.cpu),
+                free(instance.memory, booked.memory),
+            )),
+            status: Some(if instance.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
+            agent_connected: Some(instance.connected),
+            running_tasks_count: i32::try_from(booked.running).ok(),
+            pending_tasks_count: i32::try_from(booked.pending).ok(),
+            attributes: Some(attributes(instance)),
+            registered_at: super::time(instance.registered_at),
+            attachments: Some(Vec::new()),
+            tags: Some(if with_tags { super::tags(&instance.tags) } else { Vec::new() }),
+            ..ecs::ContainerInstance::default()
+        }
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn attributes(instance: &Instance) -> Vec<ecs::Attribute> {
+    let attribute = |attribute: &crate::instance::Attribute| ecs::Attribute {
+        name: attribute.name.to_string(),
+        value: attribute.value.as_deref().map(str::to_owned),
+        ..ecs::Attribute::default()
+    };
+    instance.attributes.iter().map(attribute).collect()
+}
+
+fn resources(instance: &Instance, cpu: i32, memory: i32) -> Vec<ecs::Resource> {
+    let integer = |name: &str, value| ecs::Resource {
+        name: Some(name.to_owned()),
+        r#type: Some("INTEGER".to_owned()),
+        double_value: Some(0.0),
+        long_value: Some(0),
+        integer_value: Some(value),
+        ..ecs::Resource::default()
+    };
+    let set = |name: &str, ports: &[u16]| ecs::Resource {
+        name: Some(name.to_owned()),
+        r#type: Some("STRINGSET".to_owned()),
+        double_value: Some(0.0),
+        long_value: Some(0),
+        integer_value: Some(0),
+        string_set_value: Some(ports.iter().map(u16::to_string).collect()),
+    };
+    vec![
+        integer("CPU", cpu),
+        integer("MEMORY", memory),
+        set("PORTS", &instance.ports),
+        set("PORTS_UDP", &instance.ports_udp),
+    ]
+}

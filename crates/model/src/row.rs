@@ -1,0 +1,133 @@
+//! State as rows: a kind, a key and a JSON value, what the store keeps and gives back at start. JSON names its members,
+//! so a row written by one version is readable by the next.
+
+use crate::change::ClientToken;
+use crate::ids::{ClusterId, RevisionId};
+use crate::needs::Needs;
+use crate::state::{Meta, State, Touched};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The schema of rows and changes; raised when a reader of the old one could misread.
+pub const SCHEMA: u32 = 1;
+
+/// A row to write, or to delete when it has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is.
+    pub kind: &'static str,
+    /// Which.
+    pub key: Vec<u8>,
+    /// JSON; `None`: gone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A row that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// Its kind.
+    pub kind: String,
+    /// Why.
+    pub message: String,
+}
+
+const META: &str = "meta";
+const CLUSTER: &str = "cluster";
+const FAMILY: &str = "family";
+const DEFINITION: &str = "task-definition";
+const INSTANCE: &str = "container-instance";
+const TASK: &str = "task";
+const CLIENT_TOKEN: &str = "client-token";
+
+fn revision_key(id: RevisionId) -> Vec<u8> {
+    [id.family.0.to_be_bytes(), id.revision.to_be_bytes()].concat()
+}
+
+fn token_key(cluster: ClusterId, token: &str) -> Vec<u8> {
+    [&cluster.0.to_be_bytes()[..], token.as_bytes()].concat()
+}
+
+impl State {
+    /// What `touched` looks like now.
+    pub fn row(&self, touched: &Touched) -> Row {
+        let (kind, key, value) = match touched {
+            Touched::Meta => (META, Vec::new(), encode(Some(self.meta()))),
+            Touched::Cluster(id) => (CLUSTER, id.0.to_be_bytes().to_vec(), encode(self.clusters.get(id))),
+            Touched::Family(id) => (FAMILY, id.0.to_be_bytes().to_vec(), encode(self.families.get(id))),
+            Touched::Definition(id) => (DEFINITION, revision_key(*id), encode(self.definitions.get(id))),
+            Touched::Instance(id) => (INSTANCE, id.0.to_vec(), encode(self.instances.get(id))),
+            Touched::Task(id) => (TASK, id.0.to_vec(), encode(self.tasks.get(id))),
+            Touched::ClientToken(cluster, token) => {
+                (CLIENT_TOKEN, token_key(*cluster, token), encode(self.client_token_row(*cluster, token)))
+            }
+        };
+        Row { kind, key, value }
+    }
+
+    /// Every row there is.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut touched = vec![Touched::Meta];
+        touched.extend(self.clusters.keys().map(|id| Touched::Cluster(*id)));
+        touched.extend(self.families.keys().map(|id| Touched::Family(*id)));
+        touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
+        touched.extend(self.instances.keys().map(|id| Touched::Instance(*id)));
+        touched.extend(self.tasks.keys().map(|id| Touched::Task(*id)));
+        let tokens = self.index.token_ages.iter();
+        touched.extend(tokens.map(|(_, cluster, token)| Touched::ClientToken(*cluster, token.clone())));
+        touched.iter().map(|touched| self.row(touched)).collect()
+    }
+}
+
+/// Collects rows in any order into a state.
+#[derive(Debug, Default)]
+pub struct Loader {
+    meta: Option<Meta>,
+    rows: Vec<(String, Vec<u8>)>,
+}
+
+impl Loader {
+    /// Takes a row.
+    pub fn take(&mut self, kind: &str, value: &[u8]) -> Result<(), BadRow> {
+        match kind {
+            META => self.meta = Some(decode(kind, value)?),
+            _ => self.rows.push((kind.to_owned(), value.to_vec())),
+        }
+        Ok(())
+    }
+
+    /// The state; `None` when nothing was ever stored.
+    pub fn finish(self) -> Result<Option<State>, BadRow> {
+        let Some(meta) = self.meta else { return Ok(None) };
+        let mut state = State::new(meta);
+        for (kind, value) in self.rows {
+            put(&mut state, &kind, &value)?;
+        }
+        Ok(Some(state))
+    }
+}
+
+fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
+    match kind {
+        CLUSTER => drop(state.put_cluster(decode(kind, value)?)),
+        FAMILY => state.put_family(decode(kind, value)?),
+        DEFINITION => {
+            let mut definition: crate::TaskDefinition = decode(kind, value)?;
+            definition.needs = Arc::new(Needs::of_document(&definition.document));
+            state.put_definition(definition);
+        }
+        INSTANCE => drop(state.put_instance(decode(kind, value)?)),
+        TASK => drop(state.put_task(decode(kind, value)?)),
+        CLIENT_TOKEN => drop(state.put_client_token(decode::<ClientToken>(kind, value)?)),
+        _ => return Err(BadRow { kind: kind.to_owned(), message: "unknown kind of row".to_owned() }),
+    }
+    Ok(())
+}
+
+fn encode<T: Serialize>(value: Option<&T>) -> Option<Vec<u8>> {
+    // Our own types always serialise: no maps with odd keys, no fallible impls.
+    value.map(|value| serde_json::to_vec(value).expect("state rows serialise"))
+}
+
+fn decode<'a, T: serde::Deserialize<'a>>(kind: &str, value: &'a [u8]) -> Result<T, BadRow> {
+    serde_json::from_slice(value).map_err(|error| BadRow { kind: kind.to_owned(), message: error.to_string() })
+}

@@ -1,0 +1,441 @@
+//! Everything there is to know of one deployment, and `apply`, the one function that alters it.
+//!
+//! Indexes are derived and never stored. Every `apply` tells which rows it touched; loading those rows again gives the
+//! same state.
+
+use crate::Millis;
+use crate::arn::Scope;
+use crate::change::{Change, ClientToken};
+use crate::cluster::Cluster;
+use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, RevisionId, TaskId};
+use crate::instance::Instance;
+use crate::task::{EniStatus, Task, TaskStatus};
+use crate::task_definition::{Family, TaskDefinition};
+use crate::vpc::Vpc;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// How long a stopped task is shown (AWS: about an hour).
+pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
+/// How long a client token is remembered.
+pub const CLIENT_TOKEN_MS: Millis = 24 * 3_600_000;
+
+/// What is fixed at first start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// `us-east-1`.
+    pub region: Box<str>,
+    /// Twelve digits.
+    pub account: Box<str>,
+    /// The default VPC.
+    pub vpc: Vpc,
+    /// Authenticates page tokens.
+    pub token_key: [u8; 32],
+}
+
+/// A deployment's state.
+#[derive(Debug)]
+pub struct State {
+    meta: Meta,
+    /// All clusters, deleted ones too.
+    pub clusters: BTreeMap<ClusterId, Cluster>,
+    /// All families.
+    pub families: BTreeMap<FamilyId, Family>,
+    /// All revisions.
+    pub definitions: BTreeMap<RevisionId, TaskDefinition>,
+    /// All container instances, deregistered ones too.
+    pub instances: BTreeMap<InstanceId, Instance>,
+    /// All tasks that are shown.
+    pub tasks: BTreeMap<TaskId, Task>,
+    client_tokens: BTreeMap<(ClusterId, Box<str>), ClientToken>,
+    pub(crate) index: Index,
+}
+
+/// What is derived from the entities.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) cluster_names: BTreeMap<Box<str>, ClusterId>,
+    pub(crate) family_names: BTreeMap<Box<str>, FamilyId>,
+    pub(crate) cluster_tasks: BTreeSet<(ClusterId, TaskId)>,
+    pub(crate) instance_tasks: BTreeSet<(InstanceId, TaskId)>,
+    pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
+    pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
+    pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
+    pub(crate) enis: BTreeMap<EniId, TaskId>,
+    pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    pub(crate) subnet_enis: BTreeMap<u8, u32>,
+    pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
+    pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
+}
+
+/// Sums over the tasks of a cluster or instance that are not STOPPED.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tasks before RUNNING.
+    pub pending: u32,
+    /// Tasks from RUNNING on.
+    pub running: u32,
+    /// CPU units they book.
+    pub cpu: u32,
+    /// MiB they book.
+    pub memory: u32,
+}
+
+/// A row that a change touched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touched {
+    /// The deployment's meta.
+    Meta,
+    /// A cluster.
+    Cluster(ClusterId),
+    /// A family.
+    Family(FamilyId),
+    /// A revision.
+    Definition(RevisionId),
+    /// An instance.
+    Instance(InstanceId),
+    /// A task.
+    Task(TaskId),
+    /// A client token.
+    ClientToken(ClusterId, Box<str>),
+}
+
+impl State {
+    /// The state of a deployment that has nothing yet.
+    pub fn new(meta: Meta) -> Self {
+        Self {
+            meta,
+            clusters: BTreeMap::new(),
+            families: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            client_tokens: BTreeMap::new(),
+            index: Index::default(),
+        }
+    }
+
+    /// Puts `change` into effect and tells which rows it touched.
+    pub fn apply(&mut self, change: &Change) -> Vec<Touched> {
+        match change {
+            Change::Opened(meta) => {
+                self.meta = (**meta).clone();
+                vec![Touched::Meta]
+            }
+            Change::ClusterCreated(cluster) => self.put_cluster(cluster.clone()),
+            Change::ClusterDeleted(id) => self.alter_cluster(*id, |cluster| cluster.active = false),
+            Change::TaskDefinitionRegistered { family, definition } => self.register(family, definition),
+            Change::TaskDefinitionDeregistered { id, at } => {
+                let Some(definition) = self.definitions.get_mut(id) else { return Vec::new() };
+                definition.active = false;
+                definition.deregistered_at = Some(*at);
+                vec![Touched::Definition(*id)]
+            }
+            Change::InstanceRegistered(instance) => self.put_instance((**instance).clone()),
+            Change::InstanceConnection { id, connected, at, versions } => self.alter_instance(*id, |instance| {
+                instance.connected = *connected;
+                instance.connection_at = *at;
+                if let Some([version, hash, docker]) = versions.as_deref() {
+                    instance.agent_version = version.clone();
+                    instance.agent_hash = hash.clone();
+                    instance.docker_version = docker.clone();
+                }
+            }),
+            Change::InstanceDeregistered(id) => self.alter_instance(*id, |instance| {
+                instance.active = false;
+                instance.connected = false;
+            }),
+            Change::TaskAccepted(task) => self.put_task((**task).clone()),
+            Change::TaskStopWanted { id, at, stop } => {
+                self.alter_task(*id, |task| task.want_stopped(*at, stop.clone()))
+            }
+            Change::TaskReported { id, at, report } => self.alter_task(*id, |task| task.take_report(*at, report)),
+            Change::TaskHostLost { id, at, reason } => self.alter_task(*id, |task| task.lose_host(*at, reason)),
+            Change::TaskForgotten(id) => self.forget_task(*id),
+            Change::ClientTokenUsed(token) => self.put_client_token((**token).clone()),
+            Change::ClientTokenLapsed { cluster, token } => self.forget_client_token(*cluster, token),
+        }
+    }
+
+    pub(crate) fn put_cluster(&mut self, cluster: Cluster) -> Vec<Touched> {
+        let id = cluster.id;
+        self.index.cluster_names.insert(cluster.name.clone(), id);
+        self.clusters.insert(id, cluster);
+        vec![Touched::Cluster(id)]
+    }
+
+    fn alter_cluster(&mut self, id: ClusterId, alter: impl FnOnce(&mut Cluster)) -> Vec<Touched> {
+        let Some(cluster) = self.clusters.get_mut(&id) else { return Vec::new() };
+        alter(cluster);
+        cluster.version += 1;
+        vec![Touched::Cluster(id)]
+    }
+
+    fn register(&mut self, family: &str, definition: &TaskDefinition) -> Vec<Touched> {
+        let RevisionId { family: id, revision } = definition.id;
+        self.put_family(Family { id, name: family.into(), latest: revision });
+        self.put_definition(definition.clone());
+        vec![Touched::Family(id), Touched::Definition(definition.id)]
+    }
+
+    pub(crate) fn put_family(&mut self, family: Family) {
+        self.index.family_names.insert(family.name.clone(), family.id);
+        self.families.insert(family.id, family);
+    }
+
+    pub(crate) fn put_definition(&mut self, definition: TaskDefinition) {
+        self.definitions.insert(definition.id, definition);
+    }
+
+    pub(crate) fn put_instance(&mut self, instance: Instance) -> Vec<Touched> {
+        let id = instance.id;
+        self.index.cluster_instances.insert((instance.cluster, id));
+        self.instances.insert(id, instance);
+        vec![Touched::Instance(id)]
+    }
+
+    fn alter_instance(&mut self, id: InstanceId, alter: impl FnOnce(&mut Instance)) -> Vec<Touched> {
+        let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
+        alter(instance);
+        instance.version += 1;
+        vec![Touched::Instance(id)]
+    }
+
+    pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
+        let id = task.id;
+        if let Some(old) = self.tasks.remove(&id) {
+            self.unindex(&old);
+        }
+        self.reindex(&task);
+        self.tasks.insert(id, task);
+        vec![Touched::Task(id)]
+    }
+
+    fn alter_task(&mut self, id: TaskId, alter: impl FnOnce(&mut Task)) -> Vec<Touched> {
+        let Some(mut task) = self.tasks.get(&id).cloned() else { return Vec::new() };
+        alter(&mut task);
+        task.version += 1;
+        self.put_task(task)
+    }
+
+    fn forget_task(&mut self, id: TaskId) -> Vec<Touched> {
+        let Some(task) = self.tasks.remove(&id) else { return Vec::new() };
+        self.unindex(&task);
+        vec![Touched::Task(id)]
+    }
+
+    pub(crate) fn put_client_token(&mut self, token: ClientToken) -> Vec<Touched> {
+        self.index.token_ages.insert((token.at, token.cluster, token.token.clone()));
+        let key = (token.cluster, token.token.clone());
+        self.client_tokens.insert(key, token.clone());
+        vec![Touched::ClientToken(token.cluster, token.token)]
+    }
+
+    fn forget_client_token(&mut self, cluster: ClusterId, token: &str) -> Vec<Touched> {
+        let Some(old) = self.client_tokens.remove(&(cluster, token.into())) else { return Vec::new() };
+        self.index.token_ages.remove(&(old.at, cluster, token.into()));
+        vec![Touched::ClientToken(cluster, token.into())]
+    }
+
+    fn reindex(&mut self, task: &Task) {
+        let index = &mut self.index;
+        index.cluster_tasks.insert((task.cluster, task.id));
+        index.instance_tasks.insert((task.instance, task.id));
+        index.cluster_counts.entry(task.cluster).or_default().add(task);
+        index.instance_counts.entry(task.instance).or_default().add(task);
+        if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
+            index.enis.insert(eni.id, task.id);
+            index.addresses.insert(eni.address);
+            *index.subnet_enis.entry(eni.subnet).or_default() += 1;
+        }
+        if task.status == TaskStatus::Stopped {
+            index.expiries.insert((task.times.stopped + STOPPED_SHOWN_MS, task.id));
+        }
+    }
+
+    fn unindex(&mut self, task: &Task) {
+        let index = &mut self.index;
+        index.cluster_tasks.remove(&(task.cluster, task.id));
+        index.instance_tasks.remove(&(task.instance, task.id));
+        if let Some(counts) = index.cluster_counts.get_mut(&task.cluster) {
+            counts.subtract(task);
+        }
+        if let Some(counts) = index.instance_counts.get_mut(&task.instance) {
+            counts.subtract(task);
+        }
+        if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
+            index.enis.remove(&eni.id);
+            index.addresses.remove(&eni.address);
+            if let Some(count) = index.subnet_enis.get_mut(&eni.subnet) {
+                *count -= 1;
+            }
+        }
+        if task.status == TaskStatus::Stopped {
+            index.expiries.remove(&(task.times.stopped + STOPPED_SHOWN_MS, task.id));
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, task: &Task) {
+        if task.status == TaskStatus::Stopped {
+            return;
+        }
+        *self.side(task) += 1;
+        self.cpu += task.cpu;
+        self.memory += task.memory;
+    }
+
+    fn subtract(&mut self, task: &Task) {
+        if task.status == TaskStatus::Stopped {
+            return;
+        }
+        *self.side(task) -= 1;
+        self.cpu -= task.cpu;
+        self.memory -= task.memory;
+    }
+
+    fn side(&mut self, task: &Task) -> &mut u32 {
+        if task.status.is_running() { &mut self.running } else { &mut self.pending }
+    }
+}
+
+/// Reading.
+impl State {
+    /// What is fixed.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// What every ARN begins with.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { region: &self.meta.region, account: &self.meta.account }
+    }
+
+    /// The cluster of that name, deleted or not.
+    pub fn cluster_named(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.get(self.index.cluster_names.get(name)?)
+    }
+
+    /// The number of the next new cluster.
+    pub fn next_cluster(&self) -> ClusterId {
+        ClusterId(self.clusters.last_key_value().map_or(0, |(id, _)| id.0 + 1))
+    }
+
+    /// The number of the next new family.
+    pub fn next_family(&self) -> FamilyId {
+        FamilyId(self.families.last_key_value().map_or(0, |(id, _)| id.0 + 1))
+    }
+
+    /// The family of that name.
+    pub fn family_named(&self, name: &str) -> Option<&Family> {
+        self.families.get(self.index.family_names.get(name)?)
+    }
+
+    /// Family names in order, from the first not below `from`.
+    pub fn families_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Family> + use<'a> {
+        use std::ops::Bound::{Included, Unbounded};
+        self.index.family_names.range::<str, _>((Included(from), Unbounded)).map(|(_, id)| &self.families[id])
+    }
+
+    /// The revisions of a family, oldest first.
+    pub fn revisions(&self, family: FamilyId) -> impl DoubleEndedIterator<Item = &TaskDefinition> {
+        let (first, last) = (RevisionId { family, revision: 0 }, RevisionId { family, revision: u32::MAX });
+        self.definitions.range(first..=last).map(|(_, definition)| definition)
+    }
+
+    /// The tasks of a cluster by id, after `after`.
+    pub fn cluster_tasks(&self, cluster: ClusterId, after: Option<TaskId>) -> impl Iterator<Item = &Task> {
+        use std::ops::Bound::{Excluded, Included};
+        let first = after.map_or(Included((cluster, TaskId([0; 16]))), |id| Excluded((cluster, id)));
+        let keys = self.index.cluster_tasks.range((first, Included((cluster, TaskId([0xff; 16])))));
+        keys.map(|(_, id)| &self.tasks[id])
+    }
+
+    /// The tasks of an instance by id.
+    pub fn instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
+        let keys = self.index.instance_tasks.range((instance, TaskId([0; 16]))..=(instance, TaskId([0xff; 16])));
+        keys.map(|(_, id)| &self.tasks[id])
+    }
+
+    /// The instances of a cluster by id, deregistered ones too.
+    pub fn cluster_instances(&self, cluster: ClusterId) -> impl Iterator<Item = &Instance> {
+        let (first, last) = (InstanceId([0; 16]), InstanceId([0xff; 16]));
+        let keys = self.index.cluster_instances.range((cluster, first)..=(cluster, last));
+        keys.map(|(_, id)| &self.instances[id])
+    }
+
+    /// Sums over a cluster's tasks.
+    pub fn cluster_counts(&self, cluster: ClusterId) -> Counts {
+        self.index.cluster_counts.get(&cluster).copied().unwrap_or_default()
+    }
+
+    /// Sums over an instance's tasks: what is booked there.
+    pub fn instance_counts(&self, instance: InstanceId) -> Counts {
+        self.index.instance_counts.get(&instance).copied().unwrap_or_default()
+    }
+
+    /// The task whose interface that is.
+    pub fn eni_task(&self, eni: EniId) -> Option<&Task> {
+        self.tasks.get(self.index.enis.get(&eni)?)
+    }
+
+    /// All interfaces that are not gone, by id.
+    pub fn eni_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.index.enis.values().map(|id| &self.tasks[id])
+    }
+
+    /// Interfaces in a subnet.
+    pub fn subnet_eni_count(&self, subnet: u8) -> u32 {
+        self.index.subnet_enis.get(&subnet).copied().unwrap_or(0)
+    }
+
+    /// A free address of a subnet: the one after the highest in use; the lowest gap when the end is reached.
+    pub fn free_address(&self, subnet: u8) -> Option<Ipv4Addr> {
+        let usable = self.meta.vpc.subnets.get(usize::from(subnet))?.usable();
+        let range = Ipv4Addr::from(usable.start)..Ipv4Addr::from(usable.end);
+        let used = || self.index.addresses.range(range.clone());
+        let next = used().next_back().map_or(usable.start, |highest| u32::from(*highest) + 1);
+        if next < usable.end {
+            return Some(next.into());
+        }
+        // The gap before the first used address that is not where it would be without gaps.
+        let gap = usable.clone().zip(used().map(Some).chain(std::iter::repeat(None)));
+        gap.into_iter()
+            .find(|(free, used)| used.is_none_or(|used| u32::from(*used) != *free))
+            .map(|(free, _)| free.into())
+    }
+
+    /// What a client token was used for.
+    pub fn client_token(&self, cluster: ClusterId, token: &str) -> Option<&ClientToken> {
+        self.client_tokens.get(&(cluster, token.into()))
+    }
+
+    /// A client token by its key.
+    pub(crate) fn client_token_row(&self, cluster: ClusterId, token: &str) -> Option<&ClientToken> {
+        self.client_token(cluster, token)
+    }
+
+    /// Stopped tasks whose time is up at `now`.
+    pub fn expired_tasks(&self, now: Millis) -> impl Iterator<Item = TaskId> {
+        self.index.expiries.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    /// Client tokens whose time is up at `now`.
+    pub fn lapsed_tokens(&self, now: Millis) -> impl Iterator<Item = (ClusterId, &str)> {
+        let lapsed = move |at: &Millis| at + CLIENT_TOKEN_MS <= now;
+        self.index
+            .token_ages
+            .iter()
+            .take_while(move |(at, ..)| lapsed(at))
+            .map(|(_, cluster, token)| (*cluster, &**token))
+    }
+
+    /// When the next of either is due.
+    pub fn next_expiry(&self) -> Option<Millis> {
+        let task = self.index.expiries.first().map(|(at, _)| *at);
+        let token = self.index.token_ages.first().map(|(at, ..)| at + CLIENT_TOKEN_MS);
+        task.into_iter().chain(token).min()
+    }
+}
