@@ -1,5 +1,7 @@
 //! State as AWS shows it: the wire shapes of our nouns. Reading only.
 
+pub use network::mac as mac_text;
+
 mod cluster;
 mod instance;
 mod network;

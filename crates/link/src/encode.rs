@@ -1,0 +1,169 @@
+//! A task as its agent is told of it: the one place that turns a task definition, its overrides and an allocated
+//! interface into the agent's Task message.
+
+use crate::acs;
+use model::State;
+use model::needs::{cpu_units, memory_mib};
+use model::project::mac_text;
+use model::task::{Desired, Eni, LaunchType, Task};
+use model::vpc::{private_dns_domain, private_dns_name};
+use std::collections::BTreeMap;
+use wire::{FromJson, ecs};
+
+/// Docker API version that every supported agent can create with.
+const DOCKER_API: &str = "1.24";
+const MIB: i64 = 1024 * 1024;
+
+/// The message for `task`. A task to be stopped needs no containers, as agents know it already.
+pub fn task(state: &State, task: &Task) -> acs::Task {
+    let scope = state.scope();
+    let family = state.families.get(&task.definition.family).map_or("", |family| &family.name);
+    let bare = acs::Task {
+        arn: state.task_arn(task),
+        task_cluster_arn: scope.cluster(state.cluster_name(task.cluster)),
+        desired_status: task.desired.as_str().to_owned(),
+        family: family.to_owned(),
+        version: task.definition.revision.to_string(),
+        overrides: "{}".to_owned(),
+        launch_type: launch_type(task.launch_type).to_owned(),
+        group: state.task_group(task),
+        ..acs::Task::default()
+    };
+    let document = state.definitions.get(&task.definition).map(|definition| &*definition.document);
+    let definition = document.and_then(|document| ecs::TaskDefinition::from_json_str(document).ok());
+    match (task.desired, definition) {
+        (Desired::Running, Some(definition)) => filled(state, task, &definition, bare),
+        _ => bare,
+    }
+}
+
+fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: acs::Task) -> acs::Task {
+    let overrides = task.overrides.as_deref().and_then(|text| ecs::TaskOverride::from_json_str(text).ok());
+    let overrides = overrides.unwrap_or_default();
+    let cpu = overrides.cpu.as_deref().or(definition.cpu.as_deref()).and_then(cpu_units);
+    let memory = overrides.memory.as_deref().or(definition.memory.as_deref()).and_then(memory_mib);
+    let defined = definition.container_definitions.as_deref().unwrap_or_default();
+    let containers = defined.iter().map(|defined| {
+        let name = defined.name.as_deref().unwrap_or("");
+        let all = overrides.container_overrides.as_deref().unwrap_or_default();
+        let over = all.iter().find(|over| over.name.as_deref() == Some(name));
+        container(state, task, defined, over)
+    });
+    acs::Task {
+        containers: containers.collect(),
+        network_mode: definition.network_mode.map_or("bridge", |mode| mode.as_str()).to_owned(),
+        cpu: cpu.map(|units| f64::from(units) / 1024.0),
+        memory: memory.map(i64::from),
+        elastic_network_interfaces: task.eni.iter().filter_map(|eni| interface(state, eni)).collect(),
+        ..bare
+    }
+}
+
+fn launch_type(launch_type: LaunchType) -> &'static str {
+    match launch_type {
+        LaunchType::Ec2 => "EC2",
+        LaunchType::Fargate => "FARGATE",
+        LaunchType::External => "EXTERNAL",
+    }
+}
+
+fn container(
+    state: &State,
+    task: &Task,
+    defined: &ecs::ContainerDefinition,
+    over: Option<&ecs::ContainerOverride>,
+) -> acs::Container {
+    let name = defined.name.clone().unwrap_or_default();
+    let known = task.containers.iter().find(|container| *container.name == *name);
+    let cluster = state.cluster_name(task.cluster);
+    let memory = over.and_then(|over| over.memory).or(defined.memory);
+    let reservation = over.and_then(|over| over.memory_reservation).or(defined.memory_reservation);
+    acs::Container {
+        container_arn: known
+            .map_or_else(String::new, |known| state.scope().container(cluster, task.id, &known.uuid.dashed())),
+        image: defined.image.clone().unwrap_or_default(),
+        essential: defined.essential.unwrap_or(true),
+        cpu: i64::from(over.and_then(|over| over.cpu).or(defined.cpu).unwrap_or(0)),
+        memory: i64::from(memory.unwrap_or(0)),
+        command: over.and_then(|over| over.command.clone()).or_else(|| defined.command.clone()),
+        entry_point: defined.entry_point.clone(),
+        environment: environment(state, task, defined, over),
+        overrides: "{}".to_owned(),
+        stop_timeout: defined.stop_timeout.map(i64::from),
+        docker_config: docker_config(defined, reservation),
+        name,
+    }
+}
+
+/// The definition's variables, then the overrides', then what AWS sets for code to tell where it runs.
+fn environment(
+    state: &State,
+    task: &Task,
+    defined: &ecs::ContainerDefinition,
+    over: Option<&ecs::ContainerOverride>,
+) -> BTreeMap<String, String> {
+    let region = state.meta().region.to_string();
+    let where_it_runs = match task.launch_type {
+        LaunchType::Fargate => "AWS_ECS_FARGATE",
+        LaunchType::Ec2 | LaunchType::External => "AWS_ECS_EC2",
+    };
+    let given = [("AWS_REGION", region.as_str()), ("AWS_DEFAULT_REGION", region.as_str())];
+    let mut all: BTreeMap<String, String> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    all.insert("AWS_EXECUTION_ENV".to_owned(), where_it_runs.to_owned());
+    let lists = [defined.environment.as_deref(), over.and_then(|over| over.environment.as_deref())];
+    for pair in lists.into_iter().flatten().flatten() {
+        if let Some(name) = &pair.name {
+            all.insert(name.clone(), pair.value.clone().unwrap_or_default());
+        }
+    }
+    all
+}
+
+fn docker_config(defined: &ecs::ContainerDefinition, reservation: Option<i32>) -> acs::DockerConfig {
+    let config = acs::Config {
+        labels: defined.docker_labels.clone().unwrap_or_default(),
+        user: defined.user.clone(),
+        working_dir: defined.working_directory.clone(),
+        ..acs::Config::default()
+    };
+    let capabilities = defined.linux_parameters.as_ref().and_then(|linux| linux.capabilities.clone());
+    let capabilities = capabilities.unwrap_or_default();
+    let limit = |limit: &ecs::Ulimit| acs::Ulimit {
+        name: limit.name.as_str().to_owned(),
+        soft: i64::from(limit.soft_limit),
+        hard: i64::from(limit.hard_limit),
+    };
+    let controls = defined.system_controls.as_deref().unwrap_or_default();
+    let control = |control: &ecs::SystemControl| Some((control.namespace.clone()?, control.value.clone()?));
+    let host_config = acs::HostConfig {
+        network_mode: "none".to_owned(),
+        cap_add: capabilities.add.unwrap_or_default(),
+        cap_drop: capabilities.drop.unwrap_or_default(),
+        privileged: defined.privileged == Some(true),
+        readonly_rootfs: defined.readonly_root_filesystem == Some(true),
+        memory_reservation: reservation.map(|mib| i64::from(mib) * MIB),
+        ulimits: defined.ulimits.as_deref().unwrap_or_default().iter().map(limit).collect(),
+        sysctls: controls.iter().filter_map(control).collect(),
+    };
+    acs::DockerConfig { version: DOCKER_API.to_owned(), config: json(&config), host_config: json(&host_config) }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("a message serialises")
+}
+
+fn interface(state: &State, eni: &Eni) -> Option<acs::ElasticNetworkInterface> {
+    let meta = state.meta();
+    let subnet = meta.vpc.subnets.get(usize::from(eni.subnet))?;
+    Some(acs::ElasticNetworkInterface {
+        attachment_arn: state.scope().attachment(&eni.attachment.dashed()),
+        ec2_id: eni.id.to_string(),
+        mac_address: mac_text(eni.mac),
+        ipv4_addresses: vec![acs::Ipv4Address { private_address: eni.address.to_string(), primary: true }],
+        subnet_gateway_ipv4_address: format!("{}/{}", subnet.gateway(), subnet.prefix),
+        domain_name_servers: vec![meta.vpc.resolver().to_string()],
+        domain_name: vec![private_dns_domain(&meta.region)],
+        private_dns_name: private_dns_name(eni.address, &meta.region),
+        gantry: Some(acs::GantryInterface { vpc_id: meta.vpc.id.to_string(), vpc_cidr: meta.vpc.cidr() }),
+    })
+}

@@ -1,0 +1,218 @@
+//! The control plane's side of an agent's session.
+//!
+//! A session remembers only what may be lost: which wish of each task the agent has acknowledged, and what is on its way.
+//! `sync` compares the wishes in the state with that, and says what is missing; so a lost message is repaired by the next.
+//!
+//! ```text
+//! connect -> manifest -> payloads -> (ack) … heartbeats every 20 s, unacknowledged payloads again every 5 s
+//! ```
+
+use crate::acs::{self, Heartbeat, Manifest, Payload, StopVerificationAck, TaskIdentifier, ToAgent, ToControl};
+use crate::encode;
+use model::task::{Desired, Task, TaskStatus};
+use model::{InstanceId, Millis, State, TaskId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Between heartbeats; the public agent gives a silent server up after 60 to 120 s.
+pub const HEARTBEAT_MS: Millis = 20_000;
+/// A session that says nothing for this long is given up.
+pub const SILENCE_MS: Millis = 65_000;
+/// An unacknowledged payload is sent again after this.
+pub const RESEND_MS: Millis = 5_000;
+/// Tasks in one payload.
+const PAYLOAD_TASKS_MAX: usize = 10;
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    instance: InstanceId,
+    acknowledged: BTreeMap<TaskId, Desired>,
+    on_their_way: BTreeMap<String, Sent>,
+    manifest: Option<String>,
+    messages: u64,
+    last_heard: Millis,
+    next_heartbeat: Millis,
+    outgoing: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    tasks: Vec<(TaskId, Desired)>,
+    frame: String,
+    at: Millis,
+}
+
+/// What a session must be told beside its own memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The state.
+    pub state: &'a State,
+    /// Its commit index: the source of sequence numbers.
+    pub index: u64,
+    /// The time.
+    pub now: Millis,
+}
+
+impl Session {
+    /// A session that has just been opened. It begins with a manifest of every task that should be there.
+    pub fn open(moment: Moment<'_>, instance: InstanceId) -> Self {
+        let mut session = Self {
+            instance,
+            acknowledged: BTreeMap::new(),
+            on_their_way: BTreeMap::new(),
+            manifest: None,
+            messages: 0,
+            last_heard: moment.now,
+            next_heartbeat: moment.now + HEARTBEAT_MS,
+            outgoing: VecDeque::new(),
+        };
+        session.send_manifest(moment);
+        session.sync(moment);
+        session
+    }
+
+    /// Whose session it is.
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// Says whatever the state wants of this instance and its agent has not acknowledged nor been sent.
+    pub fn sync(&mut self, moment: Moment<'_>) {
+        self.acknowledged.retain(|id, _| moment.state.tasks.get(id).is_some_and(|task| task.instance == self.instance));
+        let known = |id: &TaskId, desired| {
+            self.acknowledged.get(id) == Some(&desired)
+                || self.on_their_way.values().any(|sent| sent.tasks.contains(&(*id, desired)))
+        };
+        let missing: Vec<&Task> = moment
+            .state
+            .instance_tasks(self.instance)
+            .filter(|task| task.status != TaskStatus::Stopped && !known(&task.id, task.desired))
+            .collect();
+        for tasks in missing.chunks(PAYLOAD_TASKS_MAX) {
+            self.send_payload(moment, tasks);
+        }
+    }
+
+    /// Takes a frame of the agent. Frames that mean nothing are a sign of life all the same.
+    pub fn handle_frame(&mut self, moment: Moment<'_>, frame: &str) {
+        self.last_heard = moment.now;
+        match ToControl::decode(frame) {
+            Some(ToControl::AckRequest(ack)) => self.take_ack(&ack.message_id),
+            Some(ToControl::TaskStopVerificationMessage(question)) => self.verify_stops(moment, &question),
+            Some(ToControl::HeartbeatAckRequest(_)) | None => {}
+        }
+    }
+
+    /// Heartbeats and repetitions that are due. False: the agent has been silent for too long.
+    pub fn handle_time(&mut self, now: Millis) -> bool {
+        if now >= self.last_heard + SILENCE_MS {
+            return false;
+        }
+        if now >= self.next_heartbeat {
+            self.next_heartbeat = now + HEARTBEAT_MS;
+            let message_id = self.message_id("heartbeat");
+            self.outgoing.push_back(ToAgent::HeartbeatMessage(Heartbeat { healthy: true, message_id }).encode());
+        }
+        for sent in self.on_their_way.values_mut().filter(|sent| now >= sent.at + RESEND_MS) {
+            sent.at = now;
+            self.outgoing.push_back(sent.frame.clone());
+        }
+        true
+    }
+
+    /// The next frame to send.
+    pub fn poll_frame(&mut self) -> Option<String> {
+        self.outgoing.pop_front()
+    }
+
+    /// When `handle_time` has something to do.
+    pub fn next_wake(&self) -> Millis {
+        let again = self.on_their_way.values().map(|sent| sent.at + RESEND_MS);
+        again.chain([self.next_heartbeat, self.last_heard + SILENCE_MS]).min().unwrap_or(self.next_heartbeat)
+    }
+
+    fn message_id(&mut self, kind: &str) -> String {
+        self.messages += 1;
+        format!("{kind}-{}-{}", self.instance, self.messages)
+    }
+
+    fn take_ack(&mut self, message_id: &str) {
+        let Some(sent) = self.on_their_way.remove(message_id) else { return };
+        for (task, desired) in sent.tasks {
+            let known = self.acknowledged.entry(task).or_insert(desired);
+            *known = (*known).max(desired);
+        }
+    }
+
+    fn send_manifest(&mut self, moment: Moment<'_>) {
+        let wanted = |task: &&Task| task.desired == Desired::Running;
+        let tasks = moment.state.instance_tasks(self.instance).filter(wanted);
+        let tasks = tasks.map(|task| identify(moment.state, task)).collect();
+        let message_id = self.message_id("manifest");
+        self.manifest = Some(message_id.clone());
+        let (cluster_arn, container_instance_arn) = self.names(moment.state);
+        let manifest = Manifest {
+            cluster_arn,
+            container_instance_arn,
+            message_id,
+            generated_at: signed(moment.now),
+            timeline: signed(moment.index),
+            tasks,
+        };
+        self.outgoing.push_back(ToAgent::TaskManifestMessage(manifest).encode());
+    }
+
+    fn send_payload(&mut self, moment: Moment<'_>, tasks: &[&Task]) {
+        let message_id = self.message_id("payload");
+        let (cluster_arn, container_instance_arn) = self.names(moment.state);
+        let payload = Payload {
+            cluster_arn,
+            container_instance_arn,
+            message_id: message_id.clone(),
+            generated_at: signed(moment.now),
+            seq_num: signed(moment.index),
+            tasks: tasks.iter().map(|task| encode::task(moment.state, task)).collect(),
+        };
+        let frame = ToAgent::PayloadMessage(payload).encode();
+        self.outgoing.push_back(frame.clone());
+        let tasks = tasks.iter().map(|task| (task.id, task.desired)).collect();
+        self.on_their_way.insert(message_id, Sent { tasks, frame, at: moment.now });
+    }
+
+    /// A candidate may be stopped when the state does not want it on this instance. The manifest may be older than a
+    /// task: the state, not the manifest, decides.
+    fn verify_stops(&mut self, moment: Moment<'_>, question: &acs::StopVerification) {
+        if self.manifest.as_ref() != Some(&question.message_id) {
+            return;
+        }
+        self.manifest = None;
+        let wanted = |candidate: &&TaskIdentifier| {
+            let task = TaskId::parse(acs::id_of(&candidate.task_arn)).and_then(|id| moment.state.tasks.get(&id));
+            task.is_some_and(|task| task.instance == self.instance && task.desired == Desired::Running)
+        };
+        let stop_tasks = question.stop_candidates.iter().filter(|candidate| !wanted(candidate)).cloned().collect();
+        let ack = StopVerificationAck {
+            message_id: question.message_id.clone(),
+            generated_at: signed(moment.now),
+            stop_tasks,
+        };
+        self.outgoing.push_back(ToAgent::TaskStopVerificationAck(ack).encode());
+    }
+
+    fn names(&self, state: &State) -> (String, String) {
+        let cluster = state.instances.get(&self.instance).map_or("", |instance| state.cluster_name(instance.cluster));
+        (state.scope().cluster(cluster), state.scope().instance(cluster, self.instance))
+    }
+}
+
+fn identify(state: &State, task: &Task) -> TaskIdentifier {
+    TaskIdentifier {
+        task_arn: state.task_arn(task),
+        task_cluster_arn: state.scope().cluster(state.cluster_name(task.cluster)),
+        desired_status: task.desired.as_str().to_owned(),
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
