@@ -39,24 +39,9 @@ struct Service {
 }
 
 const SERVICES: [Service; 4] = [
-    Service {
-        name: "ecs",
-        handler: "Ecs",
-        operations: None,
-        additions: Some("ecs-gantry-members.json"),
-    },
-    Service {
-        name: "gantry",
-        handler: "Gantry",
-        operations: None,
-        additions: None,
-    },
-    Service {
-        name: "sts",
-        handler: "Sts",
-        operations: Some(&["GetCallerIdentity"]),
-        additions: None,
-    },
+    Service { name: "ecs", handler: "Ecs", operations: None, additions: Some("ecs-gantry-members.json") },
+    Service { name: "gantry", handler: "Gantry", operations: None, additions: None },
+    Service { name: "sts", handler: "Sts", operations: Some(&["GetCallerIdentity"]), additions: None },
     Service {
         name: "ec2",
         handler: "Ec2",
@@ -81,10 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if stale.is_empty() {
             return Ok(());
         }
-        bail!(
-            "generated files differ from the models (run `cargo xtask codegen`): {}",
-            stale.join(", ")
-        );
+        bail!("generated files differ from the models (run `cargo xtask codegen`): {}", stale.join(", "));
     }
     for name in &stale {
         let path = tree.join(name);
@@ -93,9 +75,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 fs::create_dir_all(path.parent().unwrap_or(&tree))?;
                 fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
             }
-            None => {
-                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?
-            }
+            None => fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?,
         }
     }
     println!("{} files, {} changed", wanted.len(), stale.len());
@@ -104,10 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn workspace_root() -> anyhow::Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(here
-        .parent()
-        .context("xtask has no parent folder")?
-        .to_path_buf())
+    Ok(here.parent().context("xtask has no parent folder")?.to_path_buf())
 }
 
 /// Every generated file: its path below the generated folder, and its text.
@@ -124,7 +101,7 @@ fn generate(models: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         }
         modules.push_str(&format!("pub mod {};\n", service.name));
     }
-    let text = format!("{}\n{modules}", emit::header("the generated services"));
+    let text = format!("{}\n{modules}", emit::header("The generated services"));
     files.insert("mod.rs".to_owned(), format_rust(&text)?);
     Ok(files)
 }
@@ -133,9 +110,7 @@ fn generate(models: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 fn stale_files(tree: &Path, wanted: &BTreeMap<String, String>) -> anyhow::Result<Vec<String>> {
     let mut stale: Vec<String> = wanted
         .iter()
-        .filter(|(name, text)| {
-            fs::read_to_string(tree.join(name)).ok().as_deref() != Some(text.as_str())
-        })
+        .filter(|(name, text)| fs::read_to_string(tree.join(name)).ok().as_deref() != Some(text.as_str()))
         .map(|(name, _)| name.clone())
         .collect();
     let mut folders = vec![tree.to_path_buf()];
@@ -163,6 +138,8 @@ fn stale_files(tree: &Path, wanted: &BTreeMap<String, String>) -> anyhow::Result
 fn format_rust(text: &str) -> anyhow::Result<String> {
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024", "--emit", "stdout"])
+        // The settings are found from the folder that it runs in.
+        .current_dir(workspace_root()?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -193,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_changed_a_missing_and_a_left_over_file_are_stale() -> anyhow::Result<()> {
-        let folder =
-            std::env::temp_dir().join(format!("gantry-codegen-test-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("gantry-codegen-test-{}", std::process::id()));
         fs::create_dir_all(folder.join("ecs"))?;
         fs::write(folder.join("same.rs"), "a")?;
         fs::write(folder.join("changed.rs"), "b")?;

@@ -62,7 +62,7 @@ pub struct Shape {
 #[derive(Debug)]
 pub enum Kind {
     Structure(Vec<Member>),
-    List { member: String },
+    List { member: String, item_name: Option<String> },
     Map { value: String },
     Enum(Vec<String>),
     String,
@@ -98,12 +98,7 @@ pub struct Member {
 
 impl Model {
     /// Reads `NAME.json`, merges the additions and keeps what the wanted operations reach.
-    pub fn load(
-        folder: &Path,
-        name: &str,
-        wanted: Option<&[&str]>,
-        additions: Option<&str>,
-    ) -> anyhow::Result<Self> {
+    pub fn load(folder: &Path, name: &str, wanted: Option<&[&str]>, additions: Option<&str>) -> anyhow::Result<Self> {
         let mut document = read(&folder.join(format!("{name}.json")))?;
         if let Some(file) = additions {
             merge(&mut document, read(&folder.join(file))?).with_context(|| file.to_owned())?;
@@ -124,6 +119,11 @@ impl Model {
         let outputs = operations.iter().map(|operation| &operation.output);
         let from_responses = reach(raw_shapes, outputs, &mut shapes)?;
         let exceptions = exceptions(raw_shapes, &operations)?;
+        let extras = exceptions.values().flat_map(|one| &one.members);
+        reach(raw_shapes, extras.map(|extra| &extra.shape), &mut shapes)?;
+        for name in shapes.keys() {
+            refuse_recursion(&shapes, name)?;
+        }
         Ok(Self {
             protocol,
             version: optional("apiVersion"),
@@ -138,9 +138,7 @@ impl Model {
     }
 
     pub fn shape(&self, name: &str) -> anyhow::Result<&Shape> {
-        self.shapes
-            .get(name)
-            .with_context(|| format!("no shape {name}"))
+        self.shapes.get(name).with_context(|| format!("no shape {name}"))
     }
 }
 
@@ -150,16 +148,11 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 }
 
 fn object<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a Map<String, Value>> {
-    value
-        .get(key)
-        .and_then(Value::as_object)
-        .with_context(|| format!("no object {key}"))
+    value.get(key).and_then(Value::as_object).with_context(|| format!("no object {key}"))
 }
 
 fn text<'a>(map: &'a Map<String, Value>, key: &str) -> anyhow::Result<&'a str> {
-    map.get(key)
-        .and_then(Value::as_str)
-        .with_context(|| format!("no text {key}"))
+    map.get(key).and_then(Value::as_str).with_context(|| format!("no text {key}"))
 }
 
 fn flag(map: &Map<String, Value>, key: &str) -> bool {
@@ -168,20 +161,14 @@ fn flag(map: &Map<String, Value>, key: &str) -> bool {
 
 fn texts(map: &Map<String, Value>, key: &str) -> Vec<String> {
     let list = map.get(key).and_then(Value::as_array);
-    let texts = list
-        .into_iter()
-        .flatten()
-        .filter_map(|value| Some(value.as_str()?.to_owned()));
+    let texts = list.into_iter().flatten().filter_map(|value| Some(value.as_str()?.to_owned()));
     texts.collect()
 }
 
 fn merge(document: &mut Value, additions: Value) -> anyhow::Result<()> {
     let members = object(&additions, "members")?;
     let shapes = object(&additions, "shapes")?;
-    let all = document
-        .get_mut("shapes")
-        .and_then(Value::as_object_mut)
-        .context("no object shapes")?;
+    let all = document.get_mut("shapes").and_then(Value::as_object_mut).context("no object shapes")?;
     for (shape, extra) in members {
         let known = all
             .get_mut(shape)
@@ -202,10 +189,7 @@ fn merge(document: &mut Value, additions: Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn operations(
-    all: &Map<String, Value>,
-    wanted: Option<&[&str]>,
-) -> anyhow::Result<Vec<Operation>> {
+fn operations(all: &Map<String, Value>, wanted: Option<&[&str]>) -> anyhow::Result<Vec<Operation>> {
     let mut names: Vec<&String> = all.keys().collect();
     names.sort();
     if let Some(wanted) = wanted {
@@ -224,16 +208,11 @@ fn operation(name: &str, raw: &Value) -> anyhow::Result<Operation> {
     let map = raw.as_object().context("an operation must be an object")?;
     let shape_of = |key: &str| text(object(raw, key)?, "shape").map(str::to_owned);
     let errors = map.get("errors").and_then(Value::as_array);
-    let mut errors: Vec<String> = errors
-        .into_iter()
-        .flatten()
-        .filter_map(|error| Some(error.get("shape")?.as_str()?.to_owned()))
-        .collect();
+    let mut errors: Vec<String> =
+        errors.into_iter().flatten().filter_map(|error| Some(error.get("shape")?.as_str()?.to_owned())).collect();
     errors.sort();
     let wrapper = object(raw, "output")?.get("resultWrapper");
-    let by_name = ["Describe", "List", "Get"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
+    let by_name = ["Describe", "List", "Get"].iter().any(|prefix| name.starts_with(prefix));
     Ok(Operation {
         name: name.to_owned(),
         input: shape_of("input").with_context(|| format!("{name} has no input"))?,
@@ -250,10 +229,7 @@ fn exceptions(
 ) -> anyhow::Result<BTreeMap<String, Exception>> {
     let mut exceptions = BTreeMap::new();
     for name in operations.iter().flat_map(|operation| &operation.errors) {
-        let raw = raw_shapes
-            .get(name)
-            .and_then(Value::as_object)
-            .with_context(|| format!("no exception {name}"))?;
+        let raw = raw_shapes.get(name).and_then(Value::as_object).with_context(|| format!("no exception {name}"))?;
         let mut members = structure_members(raw)?;
         members.retain(|member| !member.name.eq_ignore_ascii_case("message"));
         let status = if flag(raw, "fault") { 500 } else { 400 };
@@ -274,22 +250,42 @@ fn reach<'a>(
         if !seen.insert(name.clone()) {
             continue;
         }
-        let raw = raw_shapes
-            .get(&name)
-            .and_then(Value::as_object)
-            .with_context(|| format!("no shape {name}"))?;
+        let raw = raw_shapes.get(&name).and_then(Value::as_object).with_context(|| format!("no shape {name}"))?;
         let shape = shape(raw).with_context(|| format!("shape {name}"))?;
         match &shape.kind {
             Kind::Structure(members) => {
                 queue.extend(members.iter().map(|member| member.shape.clone()));
             }
-            Kind::List { member } => queue.push(member.clone()),
+            Kind::List { member, .. } => queue.push(member.clone()),
             Kind::Map { value } => queue.push(value.clone()),
             _ => {}
         }
         shapes.insert(name, shape);
     }
     Ok(seen)
+}
+
+/// No shape of today's models contains itself. One that does needs a box, and a bound on depth, before it is generated.
+fn refuse_recursion(shapes: &BTreeMap<String, Shape>, name: &str) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    let mut queue = vec![name];
+    while let Some(at) = queue.pop() {
+        let below: Vec<&str> = match shapes.get(at).map(|shape| &shape.kind) {
+            Some(Kind::Structure(members)) => members.iter().map(|member| member.shape.as_str()).collect(),
+            Some(Kind::List { member, .. }) => vec![member],
+            Some(Kind::Map { value }) => vec![value],
+            _ => Vec::new(),
+        };
+        for next in below {
+            if next == name {
+                bail!("shape {name} contains itself, which the generator does not support");
+            }
+            if seen.insert(next) {
+                queue.push(next);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn shape(raw: &Map<String, Value>) -> anyhow::Result<Shape> {
@@ -302,10 +298,13 @@ fn shape(raw: &Map<String, Value>) -> anyhow::Result<Shape> {
         "structure" => Kind::Structure(structure_members(raw)?),
         "list" => Kind::List {
             member: element("member")?,
+            item_name: raw
+                .get("member")
+                .and_then(|member| member.get("locationName"))
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         },
-        "map" => Kind::Map {
-            value: element("value")?,
-        },
+        "map" => Kind::Map { value: element("value")? },
         "string" if raw.contains_key("enum") => Kind::Enum(texts(raw, "enum")),
         "string" => Kind::String,
         "integer" => Kind::Integer,
@@ -316,24 +315,14 @@ fn shape(raw: &Map<String, Value>) -> anyhow::Result<Shape> {
         other => bail!("no generator for type {other}"),
     };
     let number = |key: &str| raw.get(key).and_then(Value::as_f64);
-    let limits = Limits {
-        min: number("min"),
-        max: number("max"),
-        pattern: text(raw, "pattern").ok().map(str::to_owned),
-    };
-    Ok(Shape {
-        kind,
-        sensitive: flag(raw, "sensitive"),
-        limits,
-    })
+    let limits =
+        Limits { min: number("min"), max: number("max"), pattern: text(raw, "pattern").ok().map(str::to_owned) };
+    Ok(Shape { kind, sensitive: flag(raw, "sensitive"), limits })
 }
 
 fn structure_members(raw: &Map<String, Value>) -> anyhow::Result<Vec<Member>> {
     let required = texts(raw, "required");
-    let members = raw
-        .get("members")
-        .and_then(Value::as_object)
-        .context("a structure needs members")?;
+    let members = raw.get("members").and_then(Value::as_object).context("a structure needs members")?;
     let mut found = Vec::new();
     for (name, raw) in members {
         let raw = raw.as_object().context("a member must be an object")?;

@@ -1,17 +1,12 @@
 //! Turns names of the models into Rust names. Wire names are never changed here: they are written beside the Rust name.
 
 /// Units and half-acronyms that would otherwise fall apart (`memory_mi_b`).
-const WHOLE_WORDS: [(&str, &str); 5] = [
-    ("MiB", "Mib"),
-    ("GiB", "Gib"),
-    ("VCpu", "Vcpu"),
-    ("vCpu", "vcpu"),
-    ("s3files", "s3Files"),
-];
+const WHOLE_WORDS: [(&str, &str); 5] =
+    [("MiB", "Mib"), ("GiB", "Gib"), ("VCpu", "Vcpu"), ("vCpu", "vcpu"), ("s3files", "s3Files")];
 
 const KEYWORDS: [&str; 20] = [
-    "as", "box", "break", "const", "enum", "fn", "for", "if", "impl", "in", "loop", "match", "mod",
-    "move", "ref", "return", "static", "type", "use", "where",
+    "as", "box", "break", "const", "enum", "fn", "for", "if", "impl", "in", "loop", "match", "mod", "move", "ref",
+    "return", "static", "type", "use", "where",
 ];
 
 /// `taskDefinitionArn` becomes `task_definition_arn`; never a raw identifier.
@@ -46,20 +41,13 @@ pub fn snake(name: &str) -> String {
 /// A member's or operation's Rust identifier, raw when it is a keyword.
 pub fn identifier(name: &str) -> String {
     let plain = snake(name);
-    if KEYWORDS.contains(&plain.as_str()) {
-        format!("r#{plain}")
-    } else {
-        plain
-    }
+    if KEYWORDS.contains(&plain.as_str()) { format!("r#{plain}") } else { plain }
 }
 
 /// `PENDING_CREATION`, `container-instance` and `distinctInstance` become variants of an enum.
 pub fn variant(value: &str) -> String {
     let mut out = String::new();
-    for word in value
-        .split(|letter: char| !letter.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-    {
+    for word in value.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
         let joins_digits = word.starts_with(|letter: char| letter.is_ascii_digit())
             && out.ends_with(|letter: char| letter.is_ascii_digit());
         if joins_digits {
@@ -68,11 +56,7 @@ pub fn variant(value: &str) -> String {
         let shouts = !word.contains(|letter: char| letter.is_ascii_lowercase());
         let (head, tail) = word.split_at(1);
         out.push_str(&head.to_ascii_uppercase());
-        out.push_str(&if shouts {
-            tail.to_ascii_lowercase()
-        } else {
-            tail.to_owned()
-        });
+        out.push_str(&if shouts { tail.to_ascii_lowercase() } else { tail.to_owned() });
     }
     if out.starts_with(|letter: char| letter.is_ascii_digit()) {
         out.insert(0, 'N');

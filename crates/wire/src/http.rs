@@ -1,0 +1,211 @@
+//! The AWS protocols as plain values: which operation a request asks for, what it says, and how an answer looks. No sockets, no
+//! HTTP library, and no check of signatures (see [`crate::sigv4`]).
+
+mod adapt;
+mod decode;
+mod encode;
+mod route;
+
+use crate::{ec2, ecs, gantry, sts};
+
+pub use adapt::adapt;
+pub use decode::decode;
+pub use encode::encode;
+pub use route::route;
+
+/// The longest body that is read, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request as it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRequest<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// The path, still encoded as it was sent.
+    pub path: &'a str,
+    /// What follows `?`, still encoded as it was sent.
+    pub query: &'a str,
+    /// The headers in the order sent; their names in lower case.
+    pub headers: &'a [(String, String)],
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+impl<'a> HttpRequest<'a> {
+    /// The first header of that name, which must be in lower case.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer as it goes out. The names of headers are in lower case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, without those of the connection.
+    pub headers: Vec<(&'static str, String)>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// A service that is spoken here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// Elastic Container Service.
+    Ecs,
+    /// Security Token Service.
+    Sts,
+    /// The few words of EC2 that clients of ECS need.
+    Ec2,
+    /// What Gantry itself adds.
+    Gantry,
+}
+
+impl Service {
+    /// The name in a signature's scope.
+    pub const fn signing_name(self) -> &'static str {
+        match self {
+            Self::Ecs => "ecs",
+            Self::Sts => "sts",
+            Self::Ec2 => "ec2",
+            Self::Gantry => "gantry",
+        }
+    }
+}
+
+/// How a request is written, and so how its answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// AWS JSON 1.1.
+    Json11,
+    /// AWS query, as STS speaks it.
+    Query,
+    /// EC2's dialect of query.
+    Ec2Query,
+}
+
+/// An operation of one of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Of ECS.
+    Ecs(ecs::Operation),
+    /// Of STS.
+    Sts(sts::Operation),
+    /// Of EC2.
+    Ec2(ec2::Operation),
+    /// Of Gantry.
+    Gantry(gantry::Operation),
+}
+
+impl Operation {
+    /// The service it belongs to.
+    pub const fn service(self) -> Service {
+        match self {
+            Self::Ecs(_) => Service::Ecs,
+            Self::Sts(_) => Service::Sts,
+            Self::Ec2(_) => Service::Ec2,
+            Self::Gantry(_) => Service::Gantry,
+        }
+    }
+
+    /// The protocol of its service.
+    pub const fn protocol(self) -> Protocol {
+        match self {
+            Self::Ecs(_) | Self::Gantry(_) => Protocol::Json11,
+            Self::Sts(_) => Protocol::Query,
+            Self::Ec2(_) => Protocol::Ec2Query,
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ecs(operation) => operation.name(),
+            Self::Sts(operation) => operation.name(),
+            Self::Ec2(operation) => operation.name(),
+            Self::Gantry(operation) => operation.name(),
+        }
+    }
+
+    /// The name with its service, such as `ecs:RunTask`.
+    pub const fn full_name(self) -> &'static str {
+        match self {
+            Self::Ecs(operation) => operation.full_name(),
+            Self::Sts(operation) => operation.full_name(),
+            Self::Ec2(operation) => operation.full_name(),
+            Self::Gantry(operation) => operation.full_name(),
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub const fn is_read_only(self) -> bool {
+        match self {
+            Self::Ecs(operation) => operation.is_read_only(),
+            Self::Sts(operation) => operation.is_read_only(),
+            Self::Ec2(operation) => operation.is_read_only(),
+            Self::Gantry(operation) => operation.is_read_only(),
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The service that answers.
+    pub service: Service,
+    /// The operation of that service.
+    pub operation: Operation,
+    /// The protocol of request and answer.
+    pub protocol: Protocol,
+}
+
+impl From<Operation> for Target {
+    fn from(operation: Operation) -> Self {
+        Self { service: operation.service(), operation, protocol: operation.protocol() }
+    }
+}
+
+/// A request that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// To ECS.
+    Ecs(ecs::Request),
+    /// To STS.
+    Sts(sts::Request),
+    /// To EC2.
+    Ec2(ec2::Request),
+    /// To Gantry.
+    Gantry(gantry::Request),
+}
+
+impl Call {
+    /// The operation asked for.
+    pub const fn operation(&self) -> Operation {
+        match self {
+            Self::Ecs(request) => Operation::Ecs(request.operation()),
+            Self::Sts(request) => Operation::Sts(request.operation()),
+            Self::Ec2(request) => Operation::Ec2(request.operation()),
+            Self::Gantry(request) => Operation::Gantry(request.operation()),
+        }
+    }
+
+    /// The operation's name with its service, such as `ecs:RunTask`.
+    pub const fn name(&self) -> &'static str {
+        self.operation().full_name()
+    }
+}
+
+/// An answer to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// From ECS.
+    Ecs(ecs::Response),
+    /// From STS.
+    Sts(sts::Response),
+    /// From EC2.
+    Ec2(ec2::Response),
+    /// From Gantry.
+    Gantry(gantry::Response),
+}

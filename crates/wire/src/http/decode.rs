@@ -1,0 +1,23 @@
+//! Reads the content of a request whose operation is known.
+
+use super::{Call, HttpRequest, Operation, Target};
+use crate::fault::Fault;
+use crate::query::Params;
+use crate::{ec2, ecs, gantry, sts};
+
+/// Reads and checks the request.
+pub fn decode(request: &HttpRequest<'_>, target: Target) -> Result<Call, Fault> {
+    match target.operation {
+        Operation::Ecs(operation) => ecs::Request::decode(operation, request.body).map(Call::Ecs),
+        Operation::Gantry(operation) => gantry::Request::decode(operation, request.body).map(Call::Gantry),
+        Operation::Sts(operation) => sts::Request::decode(operation, &form(request)).map(Call::Sts),
+        Operation::Ec2(operation) => ec2::Request::decode(operation, &form(request)).map(Call::Ec2),
+    }
+}
+
+/// The parameters of a query request: of the body, and of the address where the body has none.
+pub(super) fn form(request: &HttpRequest<'_>) -> Params {
+    let mut params = Params::parse(&String::from_utf8_lossy(request.body));
+    params.add(request.query);
+    params
+}

@@ -1,0 +1,104 @@
+//! Writes answers and faults. Every answer carries the request's id, in the header and, where the protocol wants it, in the body.
+
+use super::{Answer, HttpResponse, Protocol, adapt};
+use crate::fault::Fault;
+use crate::json::{JsonWriter, ToJson};
+use crate::xml::XmlWriter;
+use crate::{ec2, sts};
+
+/// Writes an answer, or a fault in the protocol's words.
+pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &str) -> HttpResponse {
+    match answer {
+        Ok(Answer::Ecs(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Gantry(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Sts(response)) => xml(200, sts_answer(&response, request_id), request_id),
+        Ok(Answer::Ec2(response)) => xml(200, ec2_answer(&response, request_id), request_id),
+        Err(fault) => {
+            let fault = adapt(protocol, fault);
+            match protocol {
+                Protocol::Json11 => json(fault.status, json_fault(&fault), request_id),
+                Protocol::Query => xml(fault.status, sts_fault(&fault, request_id), request_id),
+                Protocol::Ec2Query => xml(fault.status, ec2_fault(&fault, request_id), request_id),
+            }
+        }
+    }
+}
+
+fn json(status: u16, body: String, request_id: &str) -> HttpResponse {
+    response(status, "application/x-amz-json-1.1", body.into_bytes(), request_id)
+}
+
+fn xml(status: u16, body: XmlWriter, request_id: &str) -> HttpResponse {
+    response(status, "text/xml;charset=UTF-8", body.finish(), request_id)
+}
+
+fn response(status: u16, kind: &str, body: Vec<u8>, request_id: &str) -> HttpResponse {
+    HttpResponse {
+        status,
+        headers: vec![("content-type", kind.to_owned()), ("x-amzn-requestid", request_id.to_owned())],
+        body,
+    }
+}
+
+fn json_fault(fault: &Fault) -> String {
+    let mut out = JsonWriter::new();
+    out.open_object();
+    out.key("__type");
+    out.string(&fault.code);
+    out.key("message");
+    out.string(&fault.message);
+    for (name, value) in &fault.members {
+        out.key(name);
+        value.write_json(&mut out);
+    }
+    out.close_object();
+    out.finish()
+}
+
+fn sts_answer(response: &sts::Response, request_id: &str) -> XmlWriter {
+    let name = response.operation().name();
+    let mut out = XmlWriter::new();
+    out.root(&format!("{name}Response"), sts::NAMESPACE, |out| {
+        out.element(&format!("{name}Result"), |out| response.write_xml(out));
+        out.element("ResponseMetadata", |out| out.text_element("RequestId", request_id));
+    });
+    out
+}
+
+fn sts_fault(fault: &Fault, request_id: &str) -> XmlWriter {
+    let to_blame = if fault.is_server_side() { "Receiver" } else { "Sender" };
+    let mut out = XmlWriter::new();
+    out.root("ErrorResponse", sts::NAMESPACE, |out| {
+        out.element("Error", |out| {
+            out.text_element("Type", to_blame);
+            out.text_element("Code", &fault.code);
+            out.text_element("Message", &fault.message);
+        });
+        out.text_element("RequestId", request_id);
+    });
+    out
+}
+
+fn ec2_answer(response: &ec2::Response, request_id: &str) -> XmlWriter {
+    let name = response.operation().name();
+    let mut out = XmlWriter::new();
+    out.root(&format!("{name}Response"), ec2::NAMESPACE, |out| {
+        out.text_element("requestId", request_id);
+        response.write_xml(out);
+    });
+    out
+}
+
+fn ec2_fault(fault: &Fault, request_id: &str) -> XmlWriter {
+    let mut out = XmlWriter::new();
+    out.element("Response", |out| {
+        out.element("Errors", |out| {
+            out.element("Error", |out| {
+                out.text_element("Code", &fault.code);
+                out.text_element("Message", &fault.message);
+            });
+        });
+        out.text_element("RequestID", request_id);
+    });
+    out
+}

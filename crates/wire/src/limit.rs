@@ -1,0 +1,114 @@
+//! The checks behind the models' constraints: sizes, ranges and characters. Each answers with the path of what is wrong; none
+//! changes a value. The functions generated per shape call these.
+
+use crate::fault::Fault;
+use crate::path::Path;
+
+fn bounds(min: Option<impl std::fmt::Display>, max: Option<impl std::fmt::Display>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("must be between {min} and {max}"),
+        (Some(min), None) => format!("must be at least {min}"),
+        (None, Some(max)) => format!("must be at most {max}"),
+        (None, None) => "is not allowed".to_owned(),
+    }
+}
+
+fn within<T: PartialOrd + Copy + std::fmt::Display>(
+    value: T,
+    min: Option<T>,
+    max: Option<T>,
+    what: &str,
+    at: &Path<'_>,
+) -> Result<(), Fault> {
+    if min.is_some_and(|min| value < min) || max.is_some_and(|max| value > max) {
+        return Err(at.invalid(format_args!("{what} {}, got {value}", bounds(min, max))));
+    }
+    Ok(())
+}
+
+/// The number of a list's items.
+pub fn items(count: usize, min: Option<usize>, max: Option<usize>, at: &Path<'_>) -> Result<(), Fault> {
+    within(count, min, max, "the number of items", at)
+}
+
+/// The length of a text, in characters.
+pub fn length(text: &str, min: Option<usize>, max: Option<usize>, at: &Path<'_>) -> Result<(), Fault> {
+    within(text.chars().count(), min, max, "the number of characters", at)
+}
+
+/// The range of a whole number.
+pub fn integer(value: i64, min: Option<i64>, max: Option<i64>, at: &Path<'_>) -> Result<(), Fault> {
+    within(value, min, max, "the value", at)
+}
+
+/// The range of a number.
+pub fn number(value: f64, min: Option<f64>, max: Option<f64>, at: &Path<'_>) -> Result<(), Fault> {
+    within(value, min, max, "the value", at)
+}
+
+/// A check of every item of a list.
+pub fn each<T>(list: &[T], check: fn(&T, &Path<'_>) -> Result<(), Fault>, at: &Path<'_>) -> Result<(), Fault> {
+    for (index, item) in list.iter().enumerate() {
+        check(item, &at.item(index))?;
+    }
+    Ok(())
+}
+
+fn characters(text: &str, allowed: fn(char) -> bool, wanted: &str, at: &Path<'_>) -> Result<(), Fault> {
+    match text.chars().find(|letter| !allowed(*letter)) {
+        Some(letter) => Err(at.invalid(format_args!("the character {letter:?} is not allowed; use {wanted}"))),
+        None => Ok(()),
+    }
+}
+
+/// `[a-zA-Z0-9\.\*\-]+`
+pub fn instance_type_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    length(text, Some(1), None, at)?;
+    characters(text, |letter| letter.is_ascii_alphanumeric() || ".*-".contains(letter), "letters, digits and . * -", at)
+}
+
+/// `([\p{L}\p{Z}\p{N}_.:/=+\-@]*)`
+///
+/// Rust's `is_alphabetic` is a little wider than `\p{L}`: it also takes the vowel signs that some scripts write as marks.
+pub fn tag_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    fn allowed(letter: char) -> bool {
+        letter.is_alphabetic()
+            || letter.is_numeric()
+            || "_.:/=+-@".contains(letter)
+            || (letter.is_whitespace() && !letter.is_control())
+    }
+    characters(text, allowed, "letters, digits, spaces and _ . : / = + - @", at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_inclusive_and_named() {
+        let at = Path::root();
+        let at = at.member("count");
+        assert!(integer(0, Some(0), Some(5), &at).is_ok());
+        assert!(integer(5, Some(0), Some(5), &at).is_ok());
+        let fault = integer(6, Some(0), Some(5), &at).unwrap_err();
+        assert_eq!(fault.message, "count: the value must be between 0 and 5, got 6");
+        assert_eq!(fault.code, "InvalidParameterException");
+        assert!(length("éé", Some(2), Some(2), &at).is_ok());
+        assert!(items(0, Some(1), None, &at).is_err());
+        assert!(number(f64::MAX, None, Some(100.0), &at).is_err());
+    }
+
+    #[test]
+    fn patterns() {
+        let at = Path::root();
+        for good in ["", "a b", "Ünï:/=+-@._", "数字 ٣", "a\u{a0}b"] {
+            assert!(tag_text(good, &at).is_ok(), "{good:?}");
+        }
+        for bad in ["a\tb", "a\nb", "50%", "a,b", "\u{85}", "💥"] {
+            assert!(tag_text(bad, &at).is_err(), "{bad:?}");
+        }
+        assert!(instance_type_text("c5*.large-x", &at).is_ok());
+        assert!(instance_type_text("", &at).is_err());
+        assert!(instance_type_text("c5 large", &at).is_err());
+    }
+}

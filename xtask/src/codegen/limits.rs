@@ -1,0 +1,98 @@
+//! Writes one checking function for each shape that is limited in size, range or characters.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use anyhow::{Context, bail};
+
+use super::emit::{imports, rust_type};
+use super::model::{Kind, Model, Shape};
+use super::names;
+
+/// The patterns that occur, and the function of `wire::limit` that knows the same characters. An unknown pattern stops the
+/// generator: guessing would let through what AWS refuses.
+const PATTERNS: [(&str, &str); 2] =
+    [(r"[a-zA-Z0-9\.\*\-]+", "instance_type_text"), (r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)", "tag_text")];
+
+/// Whether a member of this shape needs a check. Structures check their own members while they are read.
+pub fn applies(model: &Model, name: &str) -> anyhow::Result<bool> {
+    let shape = model.shape(name)?;
+    Ok(match &shape.kind {
+        Kind::Structure(_) | Kind::Enum(_) => false,
+        Kind::List { member, .. } => shape.limits.any() || applies(model, member)?,
+        Kind::Map { value } => shape.limits.any() || applies(model, value)?,
+        _ => shape.limits.any(),
+    })
+}
+
+/// The file of checks; empty when there are none.
+pub fn functions(model: &Model) -> anyhow::Result<String> {
+    let mut out = String::new();
+    let mut types = BTreeSet::new();
+    for name in &model.from_requests {
+        if !applies(model, name)? {
+            continue;
+        }
+        let shape = model.shape(name)?;
+        let mut kind = rust_type(model, name)?;
+        types.insert(kind.clone());
+        if let Kind::List { member, .. } = &shape.kind {
+            kind = format!("Vec<{}>", rust_type(model, member)?);
+        }
+        let body = checks(model, shape).with_context(|| format!("limits of {name}"))?;
+        writeln!(
+            out,
+            "pub(super) fn {}(value: &{kind}, at: &Path<'_>) -> Result<(), Fault> {{\n{body}}}\n",
+            names::identifier(name)
+        )?;
+    }
+    if out.is_empty() {
+        return Ok(out);
+    }
+    Ok(format!("#![allow(clippy::ptr_arg)]\n\n{}use crate::{{Fault, Path, limit}};\n\n{out}", imports(model, &types)))
+}
+
+fn checks(model: &Model, shape: &Shape) -> anyhow::Result<String> {
+    let limits = &shape.limits;
+    let whole = |bound: Option<f64>| match bound {
+        Some(bound) if bound.fract() == 0.0 => Ok(format!("Some({bound:.0})")),
+        Some(bound) => bail!("the bound {bound} is not whole"),
+        None => Ok("None".to_owned()),
+    };
+    let mut lines = Vec::new();
+    let bounded = limits.min.is_some() || limits.max.is_some();
+    match &shape.kind {
+        Kind::List { member, .. } => {
+            if bounded {
+                let (min, max) = (whole(limits.min)?, whole(limits.max)?);
+                lines.push(format!("limit::items(value.len(), {min}, {max}, at)"));
+            }
+            if applies(model, member)? {
+                let check = names::identifier(member);
+                lines.push(format!("limit::each(value, {check}, at)"));
+            }
+        }
+        Kind::String => {
+            if bounded {
+                let (min, max) = (whole(limits.min)?, whole(limits.max)?);
+                lines.push(format!("limit::length(value, {min}, {max}, at)"));
+            }
+            if let Some(pattern) = &limits.pattern {
+                let known = PATTERNS.iter().find(|(text, _)| text == pattern);
+                let (_, check) = known.with_context(|| format!("unknown pattern {pattern}"))?;
+                lines.push(format!("limit::{check}(value, at)"));
+            }
+        }
+        Kind::Integer | Kind::Long => {
+            let (min, max) = (whole(limits.min)?, whole(limits.max)?);
+            lines.push(format!("limit::integer(i64::from(*value), {min}, {max}, at)"));
+        }
+        Kind::Double => lines.push(format!("limit::number(*value, {:?}, {:?}, at)", limits.min, limits.max)),
+        _ => bail!("no generator for limits of this type"),
+    }
+    let last = lines.pop().context("a limit without a check")?;
+    let mut body: String = lines.iter().map(|line| format!("{line}?;\n")).collect();
+    body.push_str(&last);
+    body.push('\n');
+    Ok(body)
+}
