@@ -23,6 +23,9 @@ pub const ATTRIBUTE_FARGATE_MEMORY: &str = "gantry.fargate-memory";
 pub struct Instance {
     /// Its id.
     pub id: InstanceId,
+    /// The id of the key that registered it.
+    #[serde(default)]
+    pub owner: Box<str>,
     /// The cluster it registered into.
     pub cluster: ClusterId,
     /// False once deregistered.

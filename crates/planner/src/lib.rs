@@ -113,6 +113,7 @@ mod tests {
                 |name: &str, value: Option<&str>| Attribute { name: name.into(), value: value.map(Into::into) };
             state.apply(&Change::InstanceRegistered(Box::new(Instance {
                 id: InstanceId([n as u8; 16]),
+                owner: "".into(),
                 cluster,
                 active: true,
                 connected: *connected,

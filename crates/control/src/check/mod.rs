@@ -1,0 +1,5 @@
+//! What makes a request right: the rules of the API reference and the developer guide that the model does not carry.
+
+mod attributes;
+pub(crate) mod run;
+pub(crate) mod task_definition;

@@ -1,0 +1,174 @@
+//! Rules for RunTask and StartTask.
+
+use model::needs::{Needs, cpu_units, fargate_offers, memory_mib};
+use model::task::LaunchType;
+use model::task_definition::TaskDefinition;
+use model::vpc::Vpc;
+use wire::{Fault, ecs};
+
+/// Subnets and security groups that one request names (service quotas).
+const SUBNETS_MAX: usize = 16;
+const GROUPS_MAX: usize = 5;
+/// Longest `startedBy` (API reference).
+const STARTED_BY_MAX: usize = 128;
+/// Largest `overrides`, serialised (API reference).
+const OVERRIDES_MAX: usize = 8192;
+
+/// What a task books after its overrides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// CPU units.
+    pub cpu: u32,
+    /// MiB.
+    pub memory: u32,
+}
+
+/// The refusal of a member that no engine implements.
+pub(crate) fn unsupported(member: &str) -> Fault {
+    let message = format!("not supported yet: {member}. Nothing was started.");
+    ecs::fault::unsupported_feature(message)
+}
+
+fn refuse_used(members: &[(&str, bool)]) -> Result<(), Fault> {
+    members.iter().find(|(_, used)| *used).map_or(Ok(()), |(member, _)| Err(unsupported(member)))
+}
+
+fn filled<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+/// Members of RunTask without an engine.
+pub(crate) fn unsupported_of_run(input: &ecs::RunTaskRequest) -> Result<(), Fault> {
+    refuse_used(&[
+        ("capacityProviderStrategy", filled(&input.capacity_provider_strategy)),
+        ("enableExecuteCommand", input.enable_execute_command == Some(true)),
+        ("placementConstraints", filled(&input.placement_constraints)),
+        ("placementStrategy", filled(&input.placement_strategy)),
+        ("volumeConfigurations", filled(&input.volume_configurations)),
+    ])?;
+    match input.platform_version.as_deref() {
+        None | Some("LATEST" | "1.4.0" | "1.3.0") => Ok(()),
+        Some(other) => Err(ecs::fault::platform_unknown(format!("The platform version {other:?} does not exist."))),
+    }
+}
+
+/// Members of StartTask without an engine.
+pub(crate) fn unsupported_of_start(input: &ecs::StartTaskRequest) -> Result<(), Fault> {
+    refuse_used(&[
+        ("enableExecuteCommand", input.enable_execute_command == Some(true)),
+        ("volumeConfigurations", filled(&input.volume_configurations)),
+    ])
+}
+
+/// Refuses a definition that uses members without an engine, and one that is not made for the launch type.
+pub(crate) fn can_act(definition: &TaskDefinition, launch_type: LaunchType) -> Result<(), Fault> {
+    let needs = &definition.needs;
+    if launch_type == LaunchType::Fargate && !needs.fargate {
+        let message = "Task definition does not support launch_type FARGATE.";
+        return Err(Fault::invalid_parameter(message));
+    }
+    if let Some(member) = needs.unsupported.first() {
+        let others = needs.unsupported.len() - 1;
+        let more = if others == 0 { String::new() } else { format!(" (and {others} more)") };
+        return Err(unsupported(&format!("{member} of the task definition{more}")));
+    }
+    if launch_type == LaunchType::External && needs.network_mode == "awsvpc" {
+        return Err(Fault::invalid_parameter("Launch type EXTERNAL does not support network mode awsvpc."));
+    }
+    Ok(())
+}
+
+/// What the task books: the definition's sizes unless overridden. Overrides name containers that exist.
+pub(crate) fn overrides(
+    definition: &TaskDefinition,
+    launch_type: LaunchType,
+    overrides: Option<&ecs::TaskOverride>,
+) -> Result<Sizes, Fault> {
+    let needs: &Needs = &definition.needs;
+    let plain = Sizes { cpu: needs.cpu, memory: needs.memory };
+    let Some(overrides) = overrides else { return Ok(plain) };
+    if wire::ToJson::to_json(overrides).len() > OVERRIDES_MAX {
+        return Err(Fault::invalid_parameter(format!("overrides may have at most {OVERRIDES_MAX} characters.")));
+    }
+    refuse_used(&[
+        ("overrides.ephemeralStorage", overrides.ephemeral_storage.is_some()),
+        ("overrides.inferenceAcceleratorOverrides", filled(&overrides.inference_accelerator_overrides)),
+        ("overrides.taskRoleArn", overrides.task_role_arn.is_some()),
+    ])?;
+    for container in overrides.container_overrides.as_deref().unwrap_or_default() {
+        let name = container.name.as_deref().unwrap_or("");
+        if !needs.containers.iter().any(|known| known.name == name) {
+            let message = format!("Override for container named {name} is not a container in the TaskDefinition.");
+            return Err(Fault::invalid_parameter(message));
+        }
+        refuse_used(&[
+            ("containerOverrides.environmentFiles", filled(&container.environment_files)),
+            ("containerOverrides.resourceRequirements", filled(&container.resource_requirements)),
+        ])?;
+        let sizes = [container.cpu, container.memory, container.memory_reservation];
+        if sizes.into_iter().flatten().any(|size| size < 0) {
+            return Err(Fault::invalid_parameter(format!("Override for container {name} has a negative size.")));
+        }
+    }
+    let size = |text: Option<&str>, read: fn(&str) -> Option<u32>, kept: u32, what: &str| match text {
+        None => Ok(kept),
+        Some(text) => read(text)
+            .filter(|size| *size > 0)
+            .ok_or_else(|| Fault::invalid_parameter(format!("Invalid '{what}' override for task: {text:?}."))),
+    };
+    let sizes = Sizes {
+        cpu: size(overrides.cpu.as_deref(), cpu_units, plain.cpu, "cpu")?,
+        memory: size(overrides.memory.as_deref(), memory_mib, plain.memory, "memory")?,
+    };
+    if launch_type == LaunchType::Fargate && !fargate_offers(sizes.cpu, sizes.memory) {
+        return Err(Fault::invalid_parameter("No Fargate configuration exists for given values."));
+    }
+    Ok(sizes)
+}
+
+/// Positions of the subnets that an awsvpc task may be in. A public address is not given by anything here: tasks reach
+/// out through their host either way, so that `assignPublicIp` changes nothing.
+pub(crate) fn subnets(vpc: &Vpc, network: Option<&ecs::NetworkConfiguration>) -> Result<Vec<u8>, Fault> {
+    let message = "Network Configuration must be provided when networkMode 'awsvpc' is specified.";
+    let missing = || Fault::invalid_parameter(message);
+    let awsvpc = network.and_then(|network| network.awsvpc_configuration.as_ref()).ok_or_else(missing)?;
+    if awsvpc.subnets.is_empty() {
+        return Err(Fault::invalid_parameter("subnets can not be empty."));
+    }
+    if awsvpc.subnets.len() > SUBNETS_MAX {
+        return Err(Fault::invalid_parameter(format!("subnets can have at most {SUBNETS_MAX} items.")));
+    }
+    let groups = awsvpc.security_groups.as_deref().unwrap_or_default();
+    if groups.len() > GROUPS_MAX {
+        return Err(Fault::invalid_parameter(format!("securityGroups can have at most {GROUPS_MAX} items.")));
+    }
+    if let Some(group) = groups.iter().find(|group| **group != *vpc.default_security_group) {
+        let message = format!(
+            "Error retrieving security group information for [{group}]: The security group '{group}' does not exist \
+             (ErrorCode: InvalidGroup.NotFound)"
+        );
+        return Err(Fault::invalid_parameter(message));
+    }
+    let position = |id: &String| {
+        let message = format!(
+            "Error retrieving subnet information for [{id}]: The subnet ID '{id}' does not exist \
+             (ErrorCode: InvalidSubnetID.NotFound)"
+        );
+        vpc.subnet(id).map(|(position, _)| position).ok_or_else(|| Fault::invalid_parameter(message))
+    };
+    awsvpc.subnets.iter().map(position).collect()
+}
+
+/// `group` and `startedBy`.
+pub(crate) fn labels(group: Option<&str>, started_by: Option<&str>) -> Result<(), Fault> {
+    if started_by.is_some_and(|by| by.chars().count() > STARTED_BY_MAX) {
+        return Err(Fault::invalid_parameter(format!("startedBy may have at most {STARTED_BY_MAX} characters.")));
+    }
+    if group.is_some_and(|group| group.len() > 255) {
+        return Err(Fault::invalid_parameter("group may have at most 255 characters."));
+    }
+    if group.is_some_and(|group| group.starts_with("service:")) {
+        return Err(Fault::invalid_parameter("Invalid namespace for group: service: is for tasks of services."));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What agents call: where to connect, and what has become of their tasks.
+
+use crate::Config;
+use crate::authorize::Caller;
+use crate::desk::Desk;
+use crate::named;
+use model::TaskId;
+use model::change::Change;
+use model::task::TaskReport;
+use wire::{Fault, ecs};
+
+/// DiscoverPollEndpoint: control and telemetry sessions are on the one endpoint.
+pub(crate) fn discover_poll_endpoint(
+    desk: &Desk,
+    config: &Config,
+    input: ecs::DiscoverPollEndpointRequest,
+) -> Result<ecs::DiscoverPollEndpointResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref());
+    // This operation does not declare ClusterNotFoundException.
+    cluster.map_err(|fault| ecs::fault::client(fault.message))?;
+    Ok(ecs::DiscoverPollEndpointResponse {
+        endpoint: Some(format!("{}/acs", config.endpoint)),
+        telemetry_endpoint: Some(format!("{}/tcs", config.endpoint)),
+        service_connect_endpoint: None,
+    })
+}
+
+/// SubmitTaskStateChange. A report on a task that is not known (any more) is dropped by the agent when it is told so.
+pub(crate) fn submit_task(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::SubmitTaskStateChangeRequest,
+) -> Result<ecs::SubmitTaskStateChangeResponse, Fault> {
+    let report = link::report::read(&input);
+    take(desk, input.task.as_deref(), report)?;
+    Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: Some("ok".to_owned()) })
+}
+
+/// SubmitContainerStateChange, for agents that report containers one by one.
+pub(crate) fn submit_container(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::SubmitContainerStateChangeRequest,
+) -> Result<ecs::SubmitContainerStateChangeResponse, Fault> {
+    let report = link::report::read_container(&input);
+    take(desk, input.task.as_deref(), report)?;
+    Ok(ecs::SubmitContainerStateChangeResponse { acknowledgment: Some("ok".to_owned()) })
+}
+
+fn take(desk: &mut Desk, task: Option<&str>, report: TaskReport) -> Result<(), Fault> {
+    let id = task.and_then(|arn| TaskId::parse(link::acs::id_of(arn)));
+    let task = id.and_then(|id| desk.state.tasks.get(&id));
+    let task = task.ok_or_else(|| Fault::invalid_parameter("The referenced task was not found."))?;
+    let (id, at) = (task.id, desk.now);
+    // A repetition that says nothing new costs no commit.
+    let mut told = task.clone();
+    told.take_report(at, &report);
+    if told != *task {
+        desk.commit(Change::TaskReported { id, at, report: Box::new(report) });
+    }
+    Ok(())
+}
+
+/// SubmitAttachmentStateChanges: the node says that interfaces are up. Attachments that nobody knows are refused.
+pub(crate) fn submit_attachments(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::SubmitAttachmentStateChangesRequest,
+) -> Result<ecs::SubmitAttachmentStateChangesResponse, Fault> {
+    let mut attached = Vec::new();
+    for change in &input.attachments {
+        let uuid = link::acs::id_of(&change.attachment_arn);
+        let task =
+            desk.state.eni_tasks().find(|task| task.eni.as_ref().is_some_and(|eni| eni.attachment.dashed() == uuid));
+        let missing = || Fault::invalid_parameter(format!("The attachment {} was not found.", change.attachment_arn));
+        attached.push(task.ok_or_else(missing)?.id);
+    }
+    for id in attached {
+        let report = Box::new(TaskReport { attached: true, ..TaskReport::default() });
+        desk.commit(Change::TaskReported { id, at: desk.now, report });
+    }
+    Ok(ecs::SubmitAttachmentStateChangesResponse { acknowledgment: Some("ok".to_owned()) })
+}

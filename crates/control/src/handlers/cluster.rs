@@ -1,0 +1,126 @@
+//! Clusters.
+
+use super::{missing, tags};
+use crate::authorize::Caller;
+use crate::desk::Desk;
+use crate::named;
+use crate::page::Page;
+use model::change::Change;
+use model::cluster::{Cluster, Tag, is_valid_name};
+use wire::{Fault, ecs};
+
+const DEFAULT: &str = "default";
+/// Clusters that one DescribeClusters names.
+const DESCRIBE_MAX: usize = 100;
+
+/// The cluster that requests mean when they name none exists from the start.
+pub(crate) fn ensure_default(desk: &mut Desk) {
+    if desk.state.cluster_named(DEFAULT).is_none() {
+        put(desk, DEFAULT, Vec::new());
+    }
+}
+
+fn put(desk: &mut Desk, name: &str, tags: Vec<Tag>) {
+    let old = desk.state.cluster_named(name);
+    let (id, version) = old.map_or((desk.state.next_cluster(), 1), |old| (old.id, old.version + 1));
+    let cluster = Cluster { id, name: name.into(), active: true, created_at: desk.now, tags, version };
+    desk.commit(Change::ClusterCreated(cluster));
+}
+
+/// CreateCluster. The same name again answers the cluster that is there (observed of AWS; the API reference calls the
+/// operation idempotent by name). A deleted name becomes ACTIVE again.
+pub(crate) fn create(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::CreateClusterRequest,
+) -> Result<ecs::CreateClusterResponse, Fault> {
+    let name = input.cluster_name.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT.to_owned());
+    if !is_valid_name(&name) {
+        let message = "Invalid cluster name: 1 to 255 letters, digits, hyphens and underscores are allowed.";
+        return Err(Fault::invalid_parameter(message));
+    }
+    let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let enables = |setting: &ecs::ClusterSetting| setting.value.as_deref().is_some_and(|value| value != "disabled");
+    let unsupported = [
+        ("settings (containerInsights)", input.settings.as_deref().unwrap_or_default().iter().any(enables)),
+        ("configuration", input.configuration.is_some()),
+        ("capacityProviders", filled(&input.capacity_providers)),
+        (
+            "defaultCapacityProviderStrategy",
+            input.default_capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty()),
+        ),
+        ("serviceConnectDefaults", input.service_connect_defaults.is_some()),
+    ];
+    if let Some((member, _)) = unsupported.iter().find(|(_, used)| *used) {
+        return Err(ecs::fault::client(format!("CreateCluster member not supported yet: {member}")));
+    }
+    let tags = tags(input.tags)?;
+    if !desk.state.cluster_named(&name).is_some_and(|cluster| cluster.active) {
+        put(desk, &name, tags);
+    }
+    let all = [ecs::ClusterField::Tags, ecs::ClusterField::Settings];
+    let cluster = named::cluster(&desk.state, Some(&name))?;
+    Ok(ecs::CreateClusterResponse { cluster: Some(desk.state.project_cluster(cluster, &all)) })
+}
+
+/// DescribeClusters.
+pub(crate) fn describe(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeClustersRequest,
+) -> Result<ecs::DescribeClustersResponse, Fault> {
+    let names = input.clusters.filter(|names| !names.is_empty()).unwrap_or_else(|| vec![DEFAULT.to_owned()]);
+    super::check_names(&names, "Clusters", DESCRIBE_MAX)?;
+    let include = input.include.unwrap_or_default();
+    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
+    for name in &names {
+        match named::any_cluster(&desk.state, Some(name)) {
+            Ok(cluster) => clusters.push(desk.state.project_cluster(cluster, &include)),
+            Err(fault) if fault.code == "ClusterNotFoundException" => {
+                let arn = if name.starts_with("arn:") { name.clone() } else { desk.state.scope().cluster(name) };
+                failures.push(missing(arn));
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(ecs::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
+}
+
+/// ListClusters: ACTIVE ones, in order of name.
+pub(crate) fn list(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListClustersRequest,
+) -> Result<ecs::ListClustersResponse, Fault> {
+    let state = &desk.state;
+    let key = &state.meta().token_key;
+    let page = Page::read(key, "ListClusters".to_owned(), (100, 100), input.max_results, input.next_token.as_deref())?;
+    let mut names: Vec<&str> = state.clusters.values().filter(|c| c.active).map(|c| &*c.name).collect();
+    names.sort_unstable();
+    let rest = names.into_iter().filter(|name| page.after().is_none_or(|after| *name > after));
+    let (names, next_token) = page.take(rest, |name| (*name).to_owned());
+    let arns = names.into_iter().map(|name| state.scope().cluster(name)).collect();
+    Ok(ecs::ListClustersResponse { cluster_arns: Some(arns), next_token })
+}
+
+/// DeleteCluster. Tasks that are not STOPPED and registered instances keep a cluster alive.
+pub(crate) fn delete(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DeleteClusterRequest,
+) -> Result<ecs::DeleteClusterResponse, Fault> {
+    let cluster = named::any_cluster(&desk.state, Some(&input.cluster))?.clone();
+    let counts = desk.state.cluster_counts(cluster.id);
+    if desk.state.cluster_instances(cluster.id).any(|instance| instance.active) {
+        let message = "The Cluster cannot be deleted while Container Instances are active or draining.";
+        return Err(ecs::fault::cluster_contains_container_instances(message));
+    }
+    if counts.running + counts.pending > 0 {
+        return Err(ecs::fault::cluster_contains_tasks("The Cluster cannot be deleted while Tasks are active."));
+    }
+    if cluster.active {
+        desk.commit(Change::ClusterDeleted(cluster.id));
+    }
+    let cluster = named::any_cluster(&desk.state, Some(&cluster.name))?;
+    Ok(ecs::DeleteClusterResponse { cluster: Some(desk.state.project_cluster(cluster, &[])) })
+}

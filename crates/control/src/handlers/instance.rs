@@ -1,0 +1,189 @@
+//! Container instances.
+
+use super::{check_names, missing, tags};
+use crate::authorize::Caller;
+use crate::desk::Desk;
+use crate::named;
+use crate::page::Page;
+use model::change::Change;
+use model::instance::{Attribute, Instance};
+use model::task::TaskStatus;
+use model::{Cluster, InstanceId, State, TaskId};
+use wire::{Fault, ecs};
+
+/// Instances that one DescribeContainerInstances names.
+const DESCRIBE_MAX: usize = 100;
+/// Attributes of one instance: the agent's own are about a hundred.
+const ATTRIBUTES_MAX: usize = 256;
+
+/// RegisterContainerInstance. Registering again with the ARN keeps it; the answer repeats every attribute that was sent,
+/// as agents compare them and give up when one is missing.
+pub(crate) fn register(
+    desk: &mut Desk,
+    caller: &Caller,
+    input: ecs::RegisterContainerInstanceRequest,
+) -> Result<ecs::RegisterContainerInstanceResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let again = match input.container_instance_arn.as_deref().filter(|arn| !arn.is_empty()) {
+        None => None,
+        Some(arn) => Some(known(&desk.state, cluster, arn)?.clone()),
+    };
+    let tags = tags(input.tags)?;
+    let resources = Resources::read(input.total_resources.as_deref().unwrap_or_default())?;
+    let attributes = attributes(&desk.state, input.attributes.unwrap_or_default())?;
+    let version = input.version_info.unwrap_or_default();
+    let text = |text: Option<String>| text.unwrap_or_default().into();
+    let (cluster, now) = (cluster.id, desk.now);
+    let instance = Instance {
+        id: again.as_ref().map_or_else(|| desk.ids.instance(), |again| again.id),
+        owner: caller.access_key.as_str().into(),
+        cluster,
+        active: true,
+        connected: again.as_ref().is_some_and(|again| again.connected),
+        connection_at: again.as_ref().map_or(now, |again| again.connection_at),
+        cpu: resources.cpu,
+        memory: resources.memory,
+        ports: resources.ports,
+        ports_udp: resources.ports_udp,
+        attributes,
+        tags,
+        agent_version: text(version.agent_version),
+        agent_hash: text(version.agent_hash),
+        docker_version: text(version.docker_version),
+        registered_at: again.as_ref().map_or(now, |again| again.registered_at),
+        version: again.as_ref().map_or(1, |again| again.version + 1),
+    };
+    let id = instance.id;
+    if again.is_none_or(|again| Instance { version: again.version, ..instance.clone() } != again) {
+        desk.commit(Change::InstanceRegistered(Box::new(instance)));
+    }
+    let container_instance = Some(desk.state.project_instance(&desk.state.instances[&id], true));
+    Ok(ecs::RegisterContainerInstanceResponse { container_instance })
+}
+
+fn known<'a>(state: &'a State, cluster: &Cluster, name: &str) -> Result<&'a Instance, Fault> {
+    let found = named::instance(state, cluster, name)?.filter(|instance| instance.active);
+    found.ok_or_else(|| ecs::fault::client("The referenced container instance was not found."))
+}
+
+/// What an agent registers of its host.
+#[derive(Default)]
+struct Resources {
+    cpu: u32,
+    memory: u32,
+    ports: Vec<u16>,
+    ports_udp: Vec<u16>,
+}
+
+impl Resources {
+    fn read(list: &[ecs::Resource]) -> Result<Self, Fault> {
+        let mut read = Self::default();
+        for resource in list {
+            let name = resource.name.as_deref().unwrap_or("");
+            let bad = || Fault::invalid_parameter(format!("Resource {name:?} has no valid value."));
+            let number = || resource.integer_value.and_then(|value| u32::try_from(value).ok()).ok_or_else(bad);
+            let ports = || {
+                let set = resource.string_set_value.as_deref().unwrap_or_default();
+                set.iter().map(|port| port.parse().map_err(|_| bad())).collect::<Result<Vec<u16>, Fault>>()
+            };
+            match name {
+                "CPU" => read.cpu = number()?,
+                "MEMORY" => read.memory = number()?,
+                "PORTS" => read.ports = ports()?,
+                "PORTS_UDP" => read.ports_udp = ports()?,
+                // Other kinds are the agent's to send and nobody's to book yet.
+                _ => {}
+            }
+        }
+        if read.cpu == 0 || read.memory == 0 {
+            return Err(Fault::invalid_parameter("totalResources must say CPU and MEMORY."));
+        }
+        Ok(read)
+    }
+}
+
+fn attributes(state: &State, wire: Vec<ecs::Attribute>) -> Result<Vec<Attribute>, Fault> {
+    if wire.len() > ATTRIBUTES_MAX {
+        return Err(Fault::invalid_parameter(format!("An instance may have at most {ATTRIBUTES_MAX} attributes.")));
+    }
+    let own =
+        |attribute: &Attribute| matches!(&*attribute.name, "ecs.availability-zone" | "ecs.vpc-id" | "gantry.vpc-cidr");
+    let sent = wire.into_iter().map(|a| Attribute { name: a.name.into(), value: a.value.map(Into::into) });
+    let mut all: Vec<Attribute> = sent.filter(|attribute| !own(attribute)).collect();
+    let vpc = &state.meta().vpc;
+    let zone = vpc.subnets.first().map_or("", |subnet| &subnet.zone);
+    let cidr = vpc.cidr();
+    for (name, value) in [("ecs.availability-zone", zone), ("ecs.vpc-id", &vpc.id), ("gantry.vpc-cidr", &cidr)] {
+        all.push(Attribute { name: name.into(), value: Some(value.into()) });
+    }
+    Ok(all)
+}
+
+/// DescribeContainerInstances.
+pub(crate) fn describe(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeContainerInstancesRequest,
+) -> Result<ecs::DescribeContainerInstancesResponse, Fault> {
+    check_names(&input.container_instances, "Container instances", DESCRIBE_MAX)?;
+    let state = &desk.state;
+    let cluster = named::any_cluster(state, input.cluster.as_deref())?;
+    let with_tags = input.include.unwrap_or_default().contains(&ecs::ContainerInstanceField::Tags);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for name in &input.container_instances {
+        match named::instance(state, cluster, name)? {
+            Some(instance) => found.push(state.project_instance(instance, with_tags)),
+            None if name.starts_with("arn:") => failures.push(missing(name.clone())),
+            None => {
+                let prefix = state.scope().cluster(&cluster.name).replace(":cluster/", ":container-instance/");
+                failures.push(missing(format!("{prefix}/{name}")));
+            }
+        }
+    }
+    Ok(ecs::DescribeContainerInstancesResponse { container_instances: Some(found), failures: Some(failures) })
+}
+
+/// ListContainerInstances: those that are registered; no other status exists here yet.
+pub(crate) fn list(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListContainerInstancesRequest,
+) -> Result<ecs::ListContainerInstancesResponse, Fault> {
+    let state = &desk.state;
+    let cluster = named::cluster(state, input.cluster.as_deref())?;
+    if input.filter.is_some_and(|filter| !filter.is_empty()) {
+        return Err(ecs::fault::client("ListContainerInstances member not supported yet: filter"));
+    }
+    let scope = format!("ListContainerInstances|{}|{:?}", cluster.name, input.status);
+    let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
+    let shown = input.status.is_none_or(|status| status == ecs::ContainerInstanceStatus::Active);
+    let after = page.after().and_then(InstanceId::parse);
+    let active = state.cluster_instances(cluster.id).filter(|instance| shown && instance.active);
+    let rest = active.filter(|instance| after.is_none_or(|after| instance.id > after));
+    let (instances, next_token) = page.take(rest, |instance| instance.id.to_string());
+    let arns = instances.into_iter().map(|instance| state.scope().instance(&cluster.name, instance.id)).collect();
+    Ok(ecs::ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
+}
+
+/// DeregisterContainerInstance: refused while it runs tasks unless forced. Forced, its tasks are lost to the control
+/// plane, as on AWS; here they end as STOPPED with that reason.
+pub(crate) fn deregister(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DeregisterContainerInstanceRequest,
+) -> Result<ecs::DeregisterContainerInstanceResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let id = known(&desk.state, cluster, &input.container_instance)?.id;
+    let live = |task: &&model::Task| task.status != TaskStatus::Stopped;
+    let tasks: Vec<TaskId> = desk.state.instance_tasks(id).filter(live).map(|task| task.id).collect();
+    if !tasks.is_empty() && input.force != Some(true) {
+        return Err(Fault::invalid_parameter("Found running tasks on the instance."));
+    }
+    let reason = "The container instance was deregistered.";
+    for task in tasks {
+        desk.commit(Change::TaskHostLost { id: task, at: desk.now, reason: reason.into() });
+    }
+    desk.commit(Change::InstanceDeregistered(id));
+    let container_instance = Some(desk.state.project_instance(&desk.state.instances[&id], true));
+    Ok(ecs::DeregisterContainerInstanceResponse { container_instance })
+}

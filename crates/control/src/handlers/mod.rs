@@ -1,0 +1,55 @@
+//! What each operation decides: one file for each noun.
+
+pub(crate) mod agent;
+pub(crate) mod cluster;
+pub(crate) mod gantry;
+pub(crate) mod instance;
+pub(crate) mod network;
+pub(crate) mod run;
+pub(crate) mod task;
+pub(crate) mod task_definition;
+
+use model::cluster::Tag;
+use wire::{Fault, ecs};
+
+/// Tags a resource may have (Amazon ECS developer guide, tag restrictions).
+const TAGS_MAX: usize = 50;
+
+/// Reads the tags of a request: unique keys, none of AWS's reserved prefix.
+pub(crate) fn tags(wire: Option<Vec<ecs::Tag>>) -> Result<Vec<Tag>, Fault> {
+    let wire = wire.unwrap_or_default();
+    if wire.len() > TAGS_MAX {
+        return Err(Fault::invalid_parameter(format!("A resource may have at most {TAGS_MAX} tags.")));
+    }
+    let mut tags: Vec<Tag> = Vec::with_capacity(wire.len());
+    for tag in wire {
+        let key = tag
+            .key
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| Fault::invalid_parameter("Tag keys cannot be empty."))?;
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(Fault::invalid_parameter(format!("Tag key {key:?} uses the reserved prefix aws:.")));
+        }
+        if tags.iter().any(|known| *known.key == *key) {
+            return Err(Fault::invalid_parameter(format!("Duplicate tag keys found: {key:?}.")));
+        }
+        tags.push(Tag { key: key.into(), value: tag.value.unwrap_or_default().into() });
+    }
+    Ok(tags)
+}
+
+/// A failure without words of its own.
+pub(crate) fn missing(arn: String) -> ecs::Failure {
+    ecs::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), ..ecs::Failure::default() }
+}
+
+/// Refuses an empty list of names and one that is longer than AWS takes.
+pub(crate) fn check_names(names: &[String], what: &str, max: usize) -> Result<(), Fault> {
+    if names.is_empty() {
+        return Err(Fault::invalid_parameter(format!("{what} cannot be empty.")));
+    }
+    if names.len() > max {
+        return Err(Fault::invalid_parameter(format!("{what} can have at most {max} items.")));
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! RunTask and StartTask: check, place, accept. Tasks that cannot be placed are failures of an answer that succeeds, as
+//! on AWS; everything else about a request is right or it is refused whole.
+
+use super::tags;
+use super::task::launch_type;
+use crate::authorize::Caller;
+use crate::check::run as check;
+use crate::desk::Desk;
+use crate::named;
+use model::change::{Change, ClientToken};
+use model::cluster::Tag;
+use model::reason::Unplaceable;
+use model::task::{Container, ContainerStatus, Desired, Eni, EniStatus, LaunchType, Phase, Task, TaskStatus, Times};
+use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
+use planner::{Ask, Place};
+use sha2::{Digest, Sha256};
+use wire::{Fault, ToJson, ecs};
+
+/// Tasks that one RunTask starts.
+const COUNT_MAX: i32 = 10;
+/// Instances that one StartTask names.
+const INSTANCES_MAX: usize = 10;
+
+/// What is the same for every task of a request.
+struct Order {
+    cluster: ClusterId,
+    definition: RevisionId,
+    launch_type: LaunchType,
+    subnets: Vec<u8>,
+    overrides: check::Sizes,
+    overrides_text: Option<Box<str>>,
+    group: Option<Box<str>>,
+    started_by: Option<Box<str>>,
+    tags: Vec<Tag>,
+}
+
+/// RunTask.
+pub(crate) fn run_task(
+    desk: &mut Desk,
+    _: &Caller,
+    mut input: ecs::RunTaskRequest,
+) -> Result<ecs::RunTaskResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?.id;
+    let token = input.client_token.take().filter(|token| !token.is_empty());
+    let digest = digest(&input);
+    if let Some(token) = &token
+        && let Some(answer) = repeated(desk, cluster, token, digest)?
+    {
+        return Ok(answer);
+    }
+    check::unsupported_of_run(&input)?;
+    let count = input.count.unwrap_or(1);
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(Fault::invalid_parameter(format!("Count should be between 1 and {COUNT_MAX}, got {count}.")));
+    }
+    let asked = input.launch_type;
+    let launch_type = launch_type(asked.unwrap_or(ecs::LaunchType::Ec2));
+    let launch_type = launch_type.ok_or_else(|| check::unsupported("launchType (MANAGED_INSTANCES)"))?;
+    let order = order(desk, cluster, launch_type, Asked::from(input))?;
+    if launch_type == LaunchType::Ec2 && desk.state.cluster_instances(cluster).all(|instance| !instance.active) {
+        return Err(Fault::invalid_parameter("No Container Instances were found in your cluster."));
+    }
+    let (tasks, failures) = place_all(desk, &order, (0..count).map(|_| None).collect());
+    if let Some(token) = token.filter(|_| !tasks.is_empty()) {
+        let token = ClientToken { cluster, token: token.into(), digest, tasks: tasks.clone(), at: desk.now };
+        desk.commit(Change::ClientTokenUsed(Box::new(token)));
+    }
+    Ok(ecs::RunTaskResponse { tasks: Some(shown(desk, &tasks)), failures: Some(failures) })
+}
+
+/// StartTask: the same on named instances, past the choice of one.
+pub(crate) fn start_task(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::StartTaskRequest,
+) -> Result<ecs::StartTaskResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    super::check_names(&input.container_instances, "Container instances", INSTANCES_MAX)?;
+    check::unsupported_of_start(&input)?;
+    let mut instances = Vec::new();
+    let mut failures = Vec::new();
+    for name in &input.container_instances {
+        match named::instance(&desk.state, cluster, name)?.filter(|instance| instance.active) {
+            Some(instance) => instances.push(Some(instance.id)),
+            None => failures.push(super::missing(name.clone())),
+        }
+    }
+    let cluster = cluster.id;
+    let order = order(desk, cluster, LaunchType::Ec2, Asked::from(input))?;
+    let (tasks, unplaced) = place_all(desk, &order, instances);
+    failures.extend(unplaced);
+    Ok(ecs::StartTaskResponse { tasks: Some(shown(desk, &tasks)), failures: Some(failures) })
+}
+
+/// The members that both operations have.
+struct Asked {
+    task_definition: String,
+    network: Option<ecs::NetworkConfiguration>,
+    overrides: Option<ecs::TaskOverride>,
+    group: Option<String>,
+    started_by: Option<String>,
+    tags: Option<Vec<ecs::Tag>>,
+    propagate: Option<ecs::PropagateTags>,
+    managed_tags: bool,
+}
+
+macro_rules! asked_from {
+    ($($request:ty),*) => {$(
+        impl From<$request> for Asked {
+            fn from(input: $request) -> Self {
+                Self {
+                    task_definition: input.task_definition,
+                    network: input.network_configuration,
+                    overrides: input.overrides,
+                    group: input.group,
+                    started_by: input.started_by,
+                    tags: input.tags,
+                    propagate: input.propagate_tags,
+                    managed_tags: input.enable_ecs_managed_tags == Some(true),
+                }
+            }
+        }
+    )*};
+}
+
+asked_from!(ecs::RunTaskRequest, ecs::StartTaskRequest);
+
+fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked) -> Result<Order, Fault> {
+    let state = &desk.state;
+    let definition = named::task_definition(state, &asked.task_definition)?;
+    let definition = definition.ok_or_else(|| ecs::fault::client("TaskDefinition not found."))?;
+    if !definition.active {
+        return Err(ecs::fault::client("TaskDefinition is inactive"));
+    }
+    check::can_act(definition, launch_type)?;
+    let overrides = check::overrides(definition, launch_type, asked.overrides.as_ref())?;
+    let subnets = check::subnets(&state.meta().vpc, asked.network.as_ref())?;
+    check::labels(asked.group.as_deref(), asked.started_by.as_deref())?;
+    let mut tags = tags(asked.tags)?;
+    match asked.propagate {
+        Some(ecs::PropagateTags::TaskDefinition) => tags.extend(definition.tags.iter().cloned()),
+        Some(ecs::PropagateTags::Service) => {
+            return Err(Fault::invalid_parameter("propagateTags SERVICE is for tasks of services."));
+        }
+        Some(ecs::PropagateTags::None) | None => {}
+    }
+    if asked.managed_tags {
+        let name = state.cluster_name(cluster);
+        tags.push(Tag { key: "aws:ecs:clusterName".into(), value: name.into() });
+    }
+    Ok(Order {
+        cluster,
+        definition: definition.id,
+        launch_type,
+        subnets,
+        overrides,
+        overrides_text: asked.overrides.map(|overrides| overrides.to_json().into()),
+        group: asked.group.map(Into::into),
+        started_by: asked.started_by.map(Into::into),
+        tags,
+    })
+}
+
+/// Places one task after the other, each on what the one before has left. `None`: any instance.
+fn place_all(desk: &mut Desk, order: &Order, instances: Vec<Option<InstanceId>>) -> (Vec<TaskId>, Vec<ecs::Failure>) {
+    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+    for instance in instances {
+        let ask = Ask {
+            cluster: order.cluster,
+            launch_type: order.launch_type,
+            cpu: order.overrides.cpu,
+            memory: order.overrides.memory,
+            instance,
+            subnets: &order.subnets,
+        };
+        match planner::place(&desk.state, desk.now, &ask) {
+            Ok(place) => tasks.push(accept(desk, order, place)),
+            Err(why) => failures.push(failure(desk, order, &why)),
+        }
+    }
+    (tasks, failures)
+}
+
+fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
+    let needs = desk.state.definitions[&order.definition].needs.clone();
+    let now = desk.now;
+    let containers = needs.containers.iter().map(|container| Container {
+        name: container.name.as_str().into(),
+        uuid: desk.ids.uuid(),
+        essential: container.essential,
+        status: ContainerStatus::Pending,
+        runtime_id: None,
+        image_digest: None,
+        exit_code: None,
+        reason: None,
+    });
+    let containers = containers.collect();
+    let [_, _, b, c, d, e] = [0, 0, 0, 0, 0, 0u8].map(|_: u8| (desk.ids.bits() >> 56) as u8);
+    let eni = Eni {
+        id: EniId(desk.ids.bits()),
+        attachment: desk.ids.uuid(),
+        subnet: place.subnet,
+        address: place.address,
+        // Locally administered, unicast.
+        mac: [0x02, 0x67, b, c, d, e],
+        status: EniStatus::Precreated,
+    };
+    let mut phases = [0; Phase::ALL.len()];
+    phases[Phase::Accepted as usize] = now;
+    phases[Phase::Placed as usize] = now;
+    let task = Task {
+        id: desk.ids.task(),
+        cluster: order.cluster,
+        definition: order.definition,
+        instance: place.instance,
+        launch_type: order.launch_type,
+        cpu: order.overrides.cpu,
+        memory: order.overrides.memory,
+        status: TaskStatus::Provisioning,
+        desired: Desired::Running,
+        group: order.group.clone(),
+        started_by: order.started_by.clone(),
+        overrides: order.overrides_text.clone(),
+        tags: order.tags.clone(),
+        containers,
+        eni: Some(eni),
+        stop: None,
+        times: Times { created: now, ..Times::default() },
+        phases,
+        version: 1,
+    };
+    let id = task.id;
+    desk.commit(Change::TaskAccepted(Box::new(task)));
+    id
+}
+
+fn failure(desk: &Desk, order: &Order, why: &Unplaceable) -> ecs::Failure {
+    let arn = why.nearest().map(|(id, _)| desk.state.scope().instance(desk.state.cluster_name(order.cluster), *id));
+    // Fargate hosts are not shown; the reason is, with the numbers, in `detail`.
+    let arn = arn.filter(|_| order.launch_type != LaunchType::Fargate);
+    ecs::Failure { arn, reason: Some(why.code().to_owned()), detail: Some(why.detail()) }
+}
+
+fn shown(desk: &Desk, tasks: &[TaskId]) -> Vec<ecs::Task> {
+    tasks.iter().filter_map(|id| desk.state.tasks.get(id)).map(|task| desk.state.project_task(task, true)).collect()
+}
+
+fn digest(input: &ecs::RunTaskRequest) -> [u8; 16] {
+    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&full[..16]);
+    short
+}
+
+/// The answer of an earlier request with the same token; a token for other parameters is refused with what it made.
+fn repeated(
+    desk: &Desk,
+    cluster: ClusterId,
+    token: &str,
+    digest: [u8; 16],
+) -> Result<Option<ecs::RunTaskResponse>, Fault> {
+    if token.len() > 64 || !token.bytes().all(|byte| (33..=126).contains(&byte)) {
+        return Err(Fault::invalid_parameter("clientToken may have up to 64 characters, ASCII 33 to 126."));
+    }
+    let Some(used) = desk.state.client_token(cluster, token) else { return Ok(None) };
+    if used.digest != digest {
+        let known = used.tasks.iter().filter_map(|id| desk.state.tasks.get(id));
+        let arns = known.map(|task| desk.state.task_arn(task)).collect();
+        return Err(ecs::fault::conflict("The clientToken was used for a request with other parameters.", arns));
+    }
+    Ok(Some(ecs::RunTaskResponse { tasks: Some(shown(desk, &used.tasks)), failures: Some(Vec::new()) }))
+}

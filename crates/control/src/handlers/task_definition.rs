@@ -1,0 +1,179 @@
+//! Task definitions.
+
+use super::tags;
+use crate::authorize::Caller;
+use crate::check::task_definition as check;
+use crate::desk::Desk;
+use crate::named;
+use crate::page::Page;
+use model::change::Change;
+use model::needs::Needs;
+use model::project;
+use model::task_definition::TaskDefinition;
+use model::{FamilyId, RevisionId, State};
+use std::sync::Arc;
+use wire::{Fault, ToJson, ecs};
+
+/// Largest document, serialised (Amazon ECS service quotas: 64 KiB).
+const DOCUMENT_MAX: usize = 64 * 1024;
+
+/// RegisterTaskDefinition: checks, fills in AWS's defaults, keeps every member verbatim.
+pub(crate) fn register(
+    desk: &mut Desk,
+    _: &Caller,
+    mut input: ecs::RegisterTaskDefinitionRequest,
+) -> Result<ecs::RegisterTaskDefinitionResponse, Fault> {
+    let tags = tags(input.tags.take())?;
+    let document = check::normalised(input)?;
+    let text = document.to_json();
+    if text.len() > DOCUMENT_MAX {
+        return Err(ecs::fault::client(format!(
+            "The task definition is {} bytes; at most {DOCUMENT_MAX} are allowed.",
+            text.len()
+        )));
+    }
+    let family = document.family.clone().unwrap_or_default();
+    let known = desk.state.family_named(&family);
+    let id = known.map_or_else(
+        || RevisionId { family: desk.state.next_family(), revision: 1 },
+        |known| RevisionId { family: known.id, revision: known.latest + 1 },
+    );
+    let definition = TaskDefinition {
+        id,
+        document: text.into(),
+        active: true,
+        registered_at: desk.now,
+        registered_by: desk.state.scope().root().into(),
+        deregistered_at: None,
+        tags,
+        needs: Arc::new(Needs::of(&document)),
+    };
+    desk.commit(Change::TaskDefinitionRegistered { family: family.into(), definition: Box::new(definition) });
+    let definition = &desk.state.definitions[&id];
+    let task_definition = Some(desk.state.project_task_definition(definition));
+    Ok(ecs::RegisterTaskDefinitionResponse { task_definition, tags: Some(project::tags(&definition.tags)) })
+}
+
+/// DescribeTaskDefinition: a revision, or the latest ACTIVE one of a family.
+pub(crate) fn describe(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeTaskDefinitionRequest,
+) -> Result<ecs::DescribeTaskDefinitionResponse, Fault> {
+    let missing = || ecs::fault::client("Unable to describe task definition.");
+    let definition = named::task_definition(&desk.state, &input.task_definition)?.ok_or_else(missing)?;
+    let with_tags = input.include.unwrap_or_default().contains(&ecs::TaskDefinitionField::Tags);
+    let tags = if with_tags { project::tags(&definition.tags) } else { Vec::new() };
+    let task_definition = Some(desk.state.project_task_definition(definition));
+    Ok(ecs::DescribeTaskDefinitionResponse { task_definition, tags: Some(tags) })
+}
+
+/// DeregisterTaskDefinition: the revision must be named; a second time changes nothing.
+pub(crate) fn deregister(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DeregisterTaskDefinitionRequest,
+) -> Result<ecs::DeregisterTaskDefinitionResponse, Fault> {
+    if named::family_and_revision(&desk.state, &input.task_definition)?.1.is_none() {
+        return Err(Fault::invalid_parameter("Revision is missing."));
+    }
+    let missing = || ecs::fault::client("The specified task definition does not exist.");
+    let definition = named::task_definition(&desk.state, &input.task_definition)?.ok_or_else(missing)?;
+    let (id, active) = (definition.id, definition.active);
+    if active {
+        desk.commit(Change::TaskDefinitionDeregistered { id, at: desk.now });
+    }
+    let definition = &desk.state.definitions[&id];
+    Ok(ecs::DeregisterTaskDefinitionResponse { task_definition: Some(desk.state.project_task_definition(definition)) })
+}
+
+/// ListTaskDefinitions: by family and revision. `familyPrefix` is the whole name of a family (API reference).
+pub(crate) fn list(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListTaskDefinitionsRequest,
+) -> Result<ecs::ListTaskDefinitionsResponse, Fault> {
+    let state = &desk.state;
+    let wanted = input.status.unwrap_or(ecs::TaskDefinitionStatus::Active);
+    let descending = input.sort == Some(ecs::SortOrder::Desc);
+    let family = input.family_prefix.as_deref();
+    let scope = format!("ListTaskDefinitions|{family:?}|{wanted}|{descending}");
+    let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
+    let after = page.after().and_then(|after| after.rsplit_once(':'));
+    let after = after.and_then(|(family, revision)| Some((family.to_owned(), revision.parse::<u32>().ok()?)));
+    let families = families(state, family, after.as_ref().map(|(family, _)| family.as_str()), descending);
+    let beyond = |id: RevisionId, name: &str| match &after {
+        Some((family, revision)) if family == name => {
+            if descending {
+                id.revision < *revision
+            } else {
+                id.revision > *revision
+            }
+        }
+        _ => true,
+    };
+    let all = families.into_iter().flat_map(|(id, name)| {
+        let ids: Vec<RevisionId> = revisions(state, id, descending, wanted);
+        ids.into_iter().map(move |id| (id, name))
+    });
+    let (items, next_token) =
+        page.take(all.filter(|(id, name)| beyond(*id, name)), |(id, name)| format!("{name}:{}", id.revision));
+    let arns = items.into_iter().map(|(id, name)| state.scope().task_definition(name, id.revision)).collect();
+    Ok(ecs::ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token })
+}
+
+/// The families to list, those before the cursor's left out.
+fn families<'a>(
+    state: &'a State,
+    only: Option<&str>,
+    after: Option<&str>,
+    descending: bool,
+) -> Vec<(FamilyId, &'a str)> {
+    if let Some(name) = only {
+        return state.family_named(name).map(|family| (family.id, &*family.name)).into_iter().collect();
+    }
+    let from = if descending { "" } else { after.unwrap_or("") };
+    let names = state.families_from(from).map(|family| (family.id, &*family.name));
+    match descending {
+        false => names.collect(),
+        true => {
+            let mut names: Vec<_> = names.take_while(|(_, name)| after.is_none_or(|after| *name <= after)).collect();
+            names.reverse();
+            names
+        }
+    }
+}
+
+fn revisions(state: &State, family: FamilyId, descending: bool, wanted: ecs::TaskDefinitionStatus) -> Vec<RevisionId> {
+    let active = match wanted {
+        ecs::TaskDefinitionStatus::Active => true,
+        ecs::TaskDefinitionStatus::Inactive => false,
+        ecs::TaskDefinitionStatus::DeleteInProgress => return Vec::new(),
+    };
+    let fitting = state.revisions(family).filter(|definition| definition.active == active).map(|d| d.id);
+    if descending { fitting.rev().collect() } else { fitting.collect() }
+}
+
+/// ListTaskDefinitionFamilies. A family is ACTIVE while it has an ACTIVE revision; both kinds are listed by default.
+pub(crate) fn list_families(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListTaskDefinitionFamiliesRequest,
+) -> Result<ecs::ListTaskDefinitionFamiliesResponse, Fault> {
+    let state = &desk.state;
+    let prefix = input.family_prefix.unwrap_or_default();
+    let wanted = input.status.unwrap_or(ecs::TaskDefinitionFamilyStatus::All);
+    let scope = format!("ListTaskDefinitionFamilies|{prefix:?}|{wanted}");
+    let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
+    let from = page.after().unwrap_or(&prefix).max(&prefix);
+    let active = |id| state.revisions(id).any(|definition| definition.active);
+    let fitting =
+        state.families_from(from).take_while(|family| family.name.starts_with(&prefix)).filter(|family| match wanted {
+            ecs::TaskDefinitionFamilyStatus::All => true,
+            ecs::TaskDefinitionFamilyStatus::Active => active(family.id),
+            ecs::TaskDefinitionFamilyStatus::Inactive => !active(family.id),
+        });
+    let rest = fitting.filter(|family| page.after().is_none_or(|after| &*family.name > after));
+    let (families, next_token) = page.take(rest.map(|family| family.name.to_string()), String::clone);
+    Ok(ecs::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
+}

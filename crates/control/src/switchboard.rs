@@ -1,0 +1,79 @@
+//! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
+
+use crate::handlers::{agent, cluster, gantry as own, instance, network, run, task, task_definition};
+use crate::{Caller, Control};
+use wire::{Fault, ec2, ecs, gantry, sts};
+
+type Answer<T> = Result<T, Fault>;
+
+macro_rules! forward {
+    ($($method:ident($input:ty) -> $output:ty = $handler:path;)*) => {
+        $(fn $method(&mut self, caller: &Caller, input: $input) -> Answer<$output> {
+            $handler(&mut self.desk, caller, input)
+        })*
+    };
+}
+
+impl ecs::Ecs<Caller> for Control {
+    forward! {
+        create_cluster(ecs::CreateClusterRequest) -> ecs::CreateClusterResponse = cluster::create;
+        describe_clusters(ecs::DescribeClustersRequest) -> ecs::DescribeClustersResponse = cluster::describe;
+        list_clusters(ecs::ListClustersRequest) -> ecs::ListClustersResponse = cluster::list;
+        delete_cluster(ecs::DeleteClusterRequest) -> ecs::DeleteClusterResponse = cluster::delete;
+        register_task_definition(ecs::RegisterTaskDefinitionRequest) -> ecs::RegisterTaskDefinitionResponse = task_definition::register;
+        describe_task_definition(ecs::DescribeTaskDefinitionRequest) -> ecs::DescribeTaskDefinitionResponse = task_definition::describe;
+        list_task_definitions(ecs::ListTaskDefinitionsRequest) -> ecs::ListTaskDefinitionsResponse = task_definition::list;
+        list_task_definition_families(ecs::ListTaskDefinitionFamiliesRequest) -> ecs::ListTaskDefinitionFamiliesResponse = task_definition::list_families;
+        deregister_task_definition(ecs::DeregisterTaskDefinitionRequest) -> ecs::DeregisterTaskDefinitionResponse = task_definition::deregister;
+        run_task(ecs::RunTaskRequest) -> ecs::RunTaskResponse = run::run_task;
+        start_task(ecs::StartTaskRequest) -> ecs::StartTaskResponse = run::start_task;
+        stop_task(ecs::StopTaskRequest) -> ecs::StopTaskResponse = task::stop;
+        describe_tasks(ecs::DescribeTasksRequest) -> ecs::DescribeTasksResponse = task::describe;
+        list_tasks(ecs::ListTasksRequest) -> ecs::ListTasksResponse = task::list;
+        register_container_instance(ecs::RegisterContainerInstanceRequest) -> ecs::RegisterContainerInstanceResponse = instance::register;
+        describe_container_instances(ecs::DescribeContainerInstancesRequest) -> ecs::DescribeContainerInstancesResponse = instance::describe;
+        list_container_instances(ecs::ListContainerInstancesRequest) -> ecs::ListContainerInstancesResponse = instance::list;
+        deregister_container_instance(ecs::DeregisterContainerInstanceRequest) -> ecs::DeregisterContainerInstanceResponse = instance::deregister;
+        submit_task_state_change(ecs::SubmitTaskStateChangeRequest) -> ecs::SubmitTaskStateChangeResponse = agent::submit_task;
+        submit_container_state_change(ecs::SubmitContainerStateChangeRequest) -> ecs::SubmitContainerStateChangeResponse = agent::submit_container;
+        submit_attachment_state_changes(ecs::SubmitAttachmentStateChangesRequest) -> ecs::SubmitAttachmentStateChangesResponse = agent::submit_attachments;
+    }
+
+    fn discover_poll_endpoint(
+        &mut self,
+        _caller: &Caller,
+        input: ecs::DiscoverPollEndpointRequest,
+    ) -> Answer<ecs::DiscoverPollEndpointResponse> {
+        agent::discover_poll_endpoint(&self.desk, &self.config, input)
+    }
+}
+
+impl sts::Sts<Caller> for Control {
+    forward! {
+        get_caller_identity(sts::GetCallerIdentityRequest) -> sts::GetCallerIdentityResponse = own::caller_identity;
+    }
+}
+
+impl ec2::Ec2<Caller> for Control {
+    forward! {
+        describe_vpcs(ec2::DescribeVpcsRequest) -> ec2::DescribeVpcsResult = network::vpcs;
+        describe_subnets(ec2::DescribeSubnetsRequest) -> ec2::DescribeSubnetsResult = network::subnets;
+        describe_security_groups(ec2::DescribeSecurityGroupsRequest) -> ec2::DescribeSecurityGroupsResult = network::security_groups;
+        describe_network_interfaces(ec2::DescribeNetworkInterfacesRequest) -> ec2::DescribeNetworkInterfacesResult = network::interfaces;
+        describe_availability_zones(ec2::DescribeAvailabilityZonesRequest) -> ec2::DescribeAvailabilityZonesResult = network::zones;
+    }
+}
+
+impl gantry::Gantry<Caller> for Control {
+    forward! {
+        describe_timeline(gantry::DescribeTimelineRequest) -> gantry::DescribeTimelineResponse = own::timeline;
+    }
+
+    fn describe_server(
+        &mut self,
+        _caller: &Caller,
+        _input: gantry::DescribeServerRequest,
+    ) -> Answer<gantry::DescribeServerResponse> {
+        Ok(own::server(&self.desk, &self.config))
+    }
+}

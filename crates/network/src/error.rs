@@ -1,0 +1,97 @@
+//! What can go wrong with packets, in one small list. It formats; it never decides.
+
+use node::hands::Cidr;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// Why the network of a node or a task could not be made, changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The kernel refused a netlink request.
+    #[error("{action}")]
+    Netlink {
+        /// What was asked.
+        action: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file, mount or namespace operation failed.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The VPC's range is routed elsewhere on this host.
+    #[error("the range {range} is already routed to {link} on this host; choose another with --vpc-cidr")]
+    RangeTaken {
+        /// The VPC's range.
+        range: Cidr,
+        /// The link that has the range now.
+        link: String,
+    },
+    /// Every link-local range that we might use between host and VPC is in use.
+    #[error("no free range is left in 169.254.192.0/18 for the link between the host and its VPC")]
+    NoLinkRange,
+    /// The interface is not one of this VPC.
+    #[error("{address} is not an address of the VPC {vpc} ({range}) that this node serves")]
+    ForeignInterface {
+        /// The task's address.
+        address: Ipv4Addr,
+        /// The VPC that was named.
+        vpc: String,
+        /// The range that is served here.
+        range: Cidr,
+    },
+    /// The task already has another interface.
+    #[error("the task already has the address {has} and cannot be given {wanted}")]
+    OtherInterface {
+        /// What it has.
+        has: Ipv4Addr,
+        /// What was asked.
+        wanted: Ipv4Addr,
+    },
+    /// A name that cannot be one.
+    #[error("{name:?} is not {what}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What it should have been.
+        what: &'static str,
+    },
+    /// The task's namespace is there, but its link to the VPC has gone.
+    #[error("the network link of the task {task} has gone")]
+    LinkLost {
+        /// The task.
+        task: String,
+    },
+    /// The VPC's resolver did not come up.
+    #[error("the resolver of the VPC did not start: {message}")]
+    Resolver {
+        /// Its own words.
+        message: String,
+    },
+    /// The work was abandoned because the process is ending.
+    #[error("the network is closing")]
+    Closing,
+}
+
+impl NetworkError {
+    /// For `map_err`: a file operation on `path`.
+    pub(crate) fn file<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |error| Self::File { action, path, source: error.into() }
+    }
+
+    /// For `map_err`: a netlink request.
+    pub(crate) fn netlink(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Netlink { action, source }
+    }
+}

@@ -1,0 +1,84 @@
+//! The network on a real kernel, as root, in a network and a mount namespace of its own: the machine it runs on is left
+//! untouched. This file runs the cases; it judges nothing itself.
+
+mod cases;
+mod docker;
+mod flows;
+mod kernel;
+mod names;
+mod world;
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const INSIDE: &str = "GANTRY_NETWORK_TEST_INSIDE";
+
+type Case = (&'static str, fn());
+
+const CASES: &[Case] = &[
+    ("two_tasks_reach_each_other_and_the_host_reaches_them", cases::two_tasks_reach_each_other),
+    ("ten_tasks_listen_on_port_80", cases::ten_tasks_listen_on_port_80),
+    ("egress_is_masqueraded_and_nobody_outside_gets_in", cases::egress_is_masqueraded),
+    ("a_task_cannot_pretend_another_address", cases::spoofing_is_stopped),
+    ("the_resolver_answers_and_forwards", names::the_resolver_answers_and_forwards),
+    ("the_resolver_is_restarted_when_it_dies", names::the_resolver_is_restarted),
+    ("detach_leaves_nothing", cases::detach_leaves_nothing),
+    ("attach_is_idempotent_and_refuses_what_it_must", cases::attach_is_idempotent),
+    ("sweep_removes_strangers", cases::sweep_removes_strangers),
+    ("two_nodes_live_side_by_side", cases::two_nodes_side_by_side),
+    ("remove_everything_leaves_nothing", cases::remove_everything_leaves_nothing),
+    ("flows_survive_the_death_of_the_node", flows::flows_survive_the_death_of_the_node),
+    ("a_dropping_forward_chain_is_opened", docker::a_dropping_forward_chain_is_opened),
+    ("docker_user_is_preferred_and_cleaned", docker::docker_user_is_preferred_and_cleaned),
+    ("a_taken_range_is_refused", cases::a_taken_range_is_refused),
+    ("how_long_it_takes", flows::how_long_it_takes),
+];
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    match args.next().as_deref().and_then(|a| a.to_str()) {
+        Some("resolver") => return network::resolver_main(args),
+        Some("hold") => return flows::hold(args),
+        Some("--list") => {
+            CASES.iter().for_each(|(name, _)| println!("{name}: test"));
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("not run: these cases need root");
+        return ExitCode::SUCCESS;
+    }
+    if std::env::var_os(INSIDE).is_none() {
+        return enter();
+    }
+    let filters: Vec<OsString> =
+        std::env::args_os().skip(1).filter(|a| !a.to_string_lossy().starts_with('-')).collect();
+    world::prepare();
+    let mut failed = 0;
+    for (name, case) in CASES {
+        if !filters.is_empty() && !filters.iter().any(|f| name.contains(&*f.to_string_lossy())) {
+            continue;
+        }
+        let began = Instant::now();
+        let passed = std::panic::catch_unwind(case).is_ok();
+        println!("case {name} ... {} ({:.2?})", if passed { "ok" } else { "FAILED" }, began.elapsed());
+        failed += u32::from(!passed);
+        world::clean();
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The same program again, within its own namespaces.
+fn enter() -> ExitCode {
+    let this = std::env::current_exe().expect("a running program has a path");
+    let status = Command::new("unshare")
+        .args(["--net", "--mount", "--propagation", "private", "--"])
+        .arg(this)
+        .args(std::env::args_os().skip(1))
+        .env(INSIDE, "1")
+        .status()
+        .expect("unshare is part of util-linux");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,200 @@
+//! Makes and starts one container, in a process forked for that alone: libcontainer changes the process that calls it
+//! (directory, dumpability) and runs Rust in a clone of it, so the long-lived supervisor stays out of its hands, and
+//! several containers of a task are made at once. The container's first process becomes a child of the supervisor.
+//!
+//! The forked process enters the container's cgroup first, so that everything born from it is in there from the start.
+
+use super::executor::{self, Program};
+use super::failure::{Failure, chain};
+use super::notes::Notes;
+use super::protocol::Start;
+use super::rootfs::{self, Pieces, Rootfs};
+use super::spec::{self, Host, Setup};
+use super::user;
+use crate::cgroup::{Cgroups, ContainerLimits};
+use crate::directory::now_ms;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What the forked process tells the supervisor, one JSON line each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Progress {
+    /// The container exists, its first process waits.
+    Created { pid: u32, at: u64 },
+    /// Its program runs.
+    Started { at: u64 },
+    /// Neither, and why.
+    Failed { reason: String },
+}
+
+/// All that is needed to make one container.
+pub(crate) struct Job<'a> {
+    pub(crate) start: &'a Start,
+    pub(crate) id: &'a str,
+    /// The container's group, below the task's.
+    pub(crate) group: &'a str,
+    /// The container's own directory in the private tmpfs; not made yet.
+    pub(crate) place: PathBuf,
+    /// Its writable layer, on disk; not made yet.
+    pub(crate) writable: PathBuf,
+    /// libcontainer's state, in the private tmpfs.
+    pub(crate) state: &'a Path,
+    pub(crate) cgroups: &'a Cgroups,
+    pub(crate) host: &'a Host,
+    /// The host's root directory, as it was before the private mount namespace: new namespaces are pinned there.
+    pub(crate) host_root: &'a OwnedFd,
+    pub(crate) output: OwnedFd,
+    pub(crate) error: OwnedFd,
+    pub(crate) tell: OwnedFd,
+}
+
+/// The whole life of the forked process.
+pub(crate) fn run(job: Job<'_>) -> i32 {
+    let tell = match job.tell.try_clone() {
+        Ok(tell) => tell,
+        Err(_) => return 1,
+    };
+    match create(job) {
+        Ok(()) => 0,
+        Err(failure) => {
+            say(&tell, &Progress::Failed { reason: failure.to_string() });
+            1
+        }
+    }
+}
+
+fn say(tell: &OwnedFd, progress: &Progress) {
+    let mut line = serde_json::to_vec(progress).unwrap_or_default();
+    line.push(b'\n');
+    // Nobody listens when the supervisor is gone, and then nobody needs to.
+    let _ = rustix::io::write(tell, &line);
+}
+
+fn create(job: Job<'_>) -> Result<(), Failure> {
+    let Start { spec: wanted, image, .. } = job.start;
+    confine(&job)?;
+    let network = open_network(&job)?;
+    let root = Rootfs::mount(&Pieces {
+        layers: &job.start.layers,
+        writable: &job.writable,
+        links: &job.place.join("l"),
+        target: &job.place.join("root"),
+    })?;
+    let user = prepare(&job, &root)?;
+    let cgroup_view = if job.host.unified { None } else { Some(cgroup_view(&job)?) };
+    let document = spec::build(&Setup {
+        spec: wanted,
+        image,
+        user: &user,
+        host: job.host,
+        root: root.path(),
+        network: &PathBuf::from(format!("/proc/self/fd/{}", network.as_raw_fd())),
+        cgroup: job.group,
+        cgroup_view,
+    })?;
+    let io = |error: std::io::Error| Failure::because("container bundle", &error);
+    fs::write(job.place.join("config.json"), document.to_string()).map_err(io)?;
+    let notes = Notes::collect().map_err(io)?;
+    let failed = |error: &(dyn std::error::Error + 'static)| explain(&notes, error);
+    let mut container = ContainerBuilder::new(job.id.to_owned(), SyscallType::default())
+        .with_executor(Program)
+        .with_root_path(job.state)
+        .map_err(|e| failed(&e))?
+        .with_stdout(job.output)
+        .with_stderr(job.error)
+        .as_init(&job.place)
+        .with_systemd(false)
+        .as_sibling(true)
+        .build()
+        .map_err(|e| failed(&e))?;
+    let pid = container.pid().map_or(0, |pid| pid.as_raw() as u32);
+    say(&job.tell, &Progress::Created { pid, at: now_ms() });
+    if let Err(error) = container.start() {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        return Err(Failure::start(chain(&error)));
+    }
+    say(&job.tell, &Progress::Started { at: now_ms() });
+    Ok(())
+}
+
+/// Into the container's limits, with what is born from here.
+fn confine(job: &Job<'_>) -> Result<(), Failure> {
+    let failed = |error: crate::cgroup::CgroupError| Failure::because("cgroup", &error);
+    job.cgroups.create(job.group).map_err(failed)?;
+    let limits = ContainerLimits::from(&job.start.spec);
+    job.cgroups.limit_container(job.group, &limits).map_err(failed)?;
+    job.cgroups.enter(job.group, std::process::id()).map_err(failed)?;
+    // The supervisor is spared by the kernel's out-of-memory killer, a container is not.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+    Ok(())
+}
+
+fn open_network(job: &Job<'_>) -> Result<OwnedFd, Failure> {
+    let path = job.start.network.strip_prefix("/").unwrap_or(&job.start.network);
+    rustix::fs::openat(job.host_root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(
+        |error| {
+            let what = format!("network namespace {}", job.start.network.display());
+            Failure::because(&what, &std::io::Error::from(error))
+        },
+    )
+}
+
+/// The files that every container gets, its user and its working directory.
+fn prepare(job: &Job<'_>, root: &Rootfs) -> Result<user::User, Failure> {
+    let Start { spec: wanted, image, .. } = job.start;
+    let (passwd, group) = root.accounts();
+    let name = wanted.user.as_deref().unwrap_or(&image.user);
+    let user =
+        user::resolve(name, &passwd, &group).map_err(|error| Failure::start(error.to_string()))?;
+    root.write_etc("resolv.conf", &rootfs::resolv_conf(&wanted.dns, &wanted.dns_search))?;
+    root.write_etc("hosts", &rootfs::hosts(&wanted.hosts))?;
+    let host_name = wanted.host_name.as_deref().unwrap_or("localhost");
+    root.write_etc("hostname", &format!("{host_name}\n"))?;
+    let directory = spec::working_directory(wanted, image);
+    root.make_directory(&directory).map_err(|error| {
+        let what = format!("working directory {directory}");
+        Failure::because(&what, &std::io::Error::from(error))
+    })?;
+    Ok(user)
+}
+
+/// Version 1: the container's own groups under the names that programs look for.
+fn cgroup_view(job: &Job<'_>) -> Result<PathBuf, Failure> {
+    let view = job.place.join("cgroup");
+    let failed = |error: &std::io::Error| Failure::because("cgroup view", error);
+    fs::create_dir_all(&view).map_err(|e| failed(&e))?;
+    for (name, group) in job.cgroups.views(job.group) {
+        let target = view.join(&name);
+        fs::create_dir(&target).map_err(|e| failed(&e))?;
+        rustix::mount::mount_bind(&group, &target).map_err(|e| failed(&e.into()))?;
+        for alias in name.split(',').filter(|alias| *alias != name) {
+            std::os::unix::fs::symlink(&name, view.join(alias)).map_err(|e| failed(&e))?;
+        }
+    }
+    Ok(view)
+}
+
+/// libcontainer's error with what it logged on the way, and the right name in front.
+fn explain(notes: &Notes, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let all = chain(error);
+    if let Some(at) = all.find(executor::PROGRAM) {
+        return Failure::start(&all[at..]);
+    }
+    match notes.first() {
+        Some(note) if note.contains(executor::PROGRAM) => {
+            let at = note.find(executor::PROGRAM).unwrap_or(0);
+            Failure::start(&note[at..])
+        }
+        Some(note) => Failure::create(note),
+        None => Failure::create(all),
+    }
+}

@@ -1,0 +1,200 @@
+//! The supervisor's loop: one epoll over the node's socket, the listening socket, dead children and the containers'
+//! pipes. Moves bytes and calls; what they mean is the task's.
+
+use super::connection::Connection;
+use super::prepare::Prepared;
+use super::protocol::{Assignment, Order, Report, line};
+use super::task::{TOKEN_FIRST, Task, remove_socket};
+use super::{SupervisorError, system};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+const TOKEN_SIGNALS: u64 = 0;
+const TOKEN_NODE: u64 = 1;
+const TOKEN_LISTENER: u64 = 2;
+const EVENTS_MAX: usize = 64;
+
+/// Serves until `End`, or until the node goes away before there is a task.
+pub(super) fn serve(prepared: Prepared) -> Result<(), SupervisorError> {
+    let poll = epoll::create(CreateFlags::CLOEXEC).map_err(system("make an epoll"))?;
+    let Some((mut node, assignment)) = wait_for_task(&prepared)? else { return Ok(()) };
+    watch(&poll, &prepared.signals, TOKEN_SIGNALS)?;
+    watch(&poll, node.fd(), TOKEN_NODE)?;
+    let task = Task::take_over(prepared, &assignment);
+    let task = match task {
+        Ok(task) => task,
+        Err(error) => {
+            let message = super::failure::chain(&error);
+            // A node that has gone needs no answer.
+            let _ = node.send(&line(&Report::Refused { message }));
+            return Err(error);
+        }
+    };
+    let listener = listen(&assignment.socket)?;
+    watch(&poll, &listener, TOKEN_LISTENER)?;
+    let mut serving =
+        Serving { poll, task, node: None, listener, socket: assignment.socket, more: false };
+    serving.greet(node)?;
+    let result = serving.run();
+    remove_socket(&serving.socket);
+    result
+}
+
+/// Blocks on the node's socket alone: a spare has nothing else to do. `None` when the node has gone.
+fn wait_for_task(prepared: &Prepared) -> Result<Option<(Connection, Assignment)>, SupervisorError> {
+    let socket = prepared.node.try_clone().map_err(system("copy the node's socket"))?;
+    let mut node = Connection::new(socket).map_err(system("use the node's socket"))?;
+    loop {
+        let mut poll = [rustix::event::PollFd::from_borrowed_fd(
+            node.fd(),
+            rustix::event::PollFlags::IN,
+        )];
+        match rustix::event::poll(&mut poll, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(system("wait for the node")(error)),
+        }
+        let Ok(lines) = node.read_lines() else { return Ok(None) };
+        for text in lines {
+            match serde_json::from_slice(&text) {
+                Ok(Order::Assign(assignment)) => return Ok(Some((node, assignment))),
+                Ok(Order::End) => return Ok(None),
+                // Nothing else makes sense before there is a task.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
+
+fn watch(poll: &OwnedFd, fd: impl AsFd, token: u64) -> Result<(), SupervisorError> {
+    epoll::add(poll, fd, EventData::new_u64(token), EventFlags::IN).map_err(system("watch"))
+}
+
+fn listen(path: &PathBuf) -> Result<OwnedFd, SupervisorError> {
+    // Whoever left it there cannot be alive: the task's lock is ours.
+    remove_socket(path);
+    let listener = UnixListener::bind(path).map_err(system("listen for the node"))?;
+    listener.set_nonblocking(true).map_err(system("listen for the node"))?;
+    Ok(listener.into())
+}
+
+struct Serving {
+    poll: OwnedFd,
+    task: Task,
+    node: Option<Connection>,
+    listener: OwnedFd,
+    socket: PathBuf,
+    /// Whether epoll also asks for room to write.
+    more: bool,
+}
+
+impl Serving {
+    fn run(&mut self) -> Result<(), SupervisorError> {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        while !self.task.is_over() {
+            events.clear();
+            match epoll::wait(&self.poll, spare_capacity(&mut events), None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(system("wait for events")(error)),
+            }
+            for event in &events {
+                let token = event.data.u64();
+                match token {
+                    TOKEN_SIGNALS => self.children()?,
+                    TOKEN_NODE => self.orders(),
+                    TOKEN_LISTENER => self.accept()?,
+                    token if token >= TOKEN_FIRST => self.task.readable(token),
+                    _ => {}
+                }
+            }
+            self.report();
+            self.task.tidy();
+        }
+        Ok(())
+    }
+
+    fn children(&mut self) -> Result<(), SupervisorError> {
+        // The descriptor is emptied first: a child that dies after that is seen by the next round.
+        let mut buffer = [0u8; 1024];
+        let signals = self.task.signals();
+        while matches!(rustix::io::read(signals, &mut buffer), Ok(length) if length > 0) {}
+        self.task.reap();
+        Ok(())
+    }
+
+    /// A node has come (back): it gets the state, an older connection is dropped.
+    fn greet(&mut self, node: Connection) -> Result<(), SupervisorError> {
+        self.node = Some(node);
+        self.more = false;
+        let state = self.task.state();
+        self.send(&state);
+        Ok(())
+    }
+
+    fn accept(&mut self) -> Result<(), SupervisorError> {
+        let socket = match rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => socket,
+            // It went away again.
+            Err(_) => return Ok(()),
+        };
+        let Ok(node) = Connection::new(socket) else { return Ok(()) };
+        // What was not told yet is in the state that the new connection begins with.
+        self.task.take_reports();
+        self.node = None;
+        watch(&self.poll, node.fd(), TOKEN_NODE)?;
+        self.greet(node)
+    }
+
+    fn orders(&mut self) {
+        let Some(node) = &mut self.node else { return };
+        let lines = match (node.flush(), node.read_lines()) {
+            (Ok(()), Ok(lines)) => lines,
+            _ => {
+                // The node is gone; the task goes on.
+                self.node = None;
+                return;
+            }
+        };
+        for text in lines {
+            match serde_json::from_slice(&text) {
+                Ok(Order::Start(start)) => self.task.start(&start, &self.poll),
+                Ok(Order::Stop { container, force }) => self.task.stop(&container, force),
+                Ok(Order::End) => self.task.end(),
+                Ok(Order::Assign(_)) => {}
+                Err(error) => eprintln!("an order that cannot be read: {error}"),
+            }
+        }
+        self.poll_for_room();
+    }
+
+    fn report(&mut self) {
+        for report in self.task.take_reports() {
+            self.send(&report);
+        }
+    }
+
+    fn send(&mut self, report: &Report) {
+        if let Some(node) = &mut self.node
+            && node.send(&line(report)).is_err()
+        {
+            self.node = None;
+        }
+        self.poll_for_room();
+    }
+
+    fn poll_for_room(&mut self) {
+        let Some(node) = &self.node else { return };
+        if node.has_unsent() != self.more {
+            self.more = node.has_unsent();
+            let flags = if self.more { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+            let data = EventData::new_u64(TOKEN_NODE);
+            // The descriptor is watched already; failing would only delay what is unsent.
+            let _ = epoll::modify(&self.poll, node.fd(), data, flags);
+        }
+    }
+}
