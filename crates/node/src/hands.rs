@@ -440,6 +440,47 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The task it is about; `None` for `FoundAll`.
+    pub fn task(&self) -> Option<&TaskKey> {
+        match self {
+            Self::Found { task, .. }
+            | Self::Recorded { task, .. }
+            | Self::NetworkReady { task }
+            | Self::NetworkFailed { task, .. }
+            | Self::ImagePulling { task, .. }
+            | Self::ImageReady { task, .. }
+            | Self::ImageFailed { task, .. }
+            | Self::Supervised { task }
+            | Self::SupervisorLost { task, .. }
+            | Self::ContainerCreated { task, .. }
+            | Self::ContainerStarted { task, .. }
+            | Self::ContainerFailed { task, .. }
+            | Self::ContainerExited { task, .. }
+            | Self::Released { task }
+            | Self::Forgotten { task } => Some(task),
+            Self::FoundAll => None,
+        }
+    }
+}
+
+impl Command {
+    /// The task it is about.
+    pub fn task(&self) -> &TaskKey {
+        match self {
+            Self::Record { task, .. }
+            | Self::AttachNetwork { task, .. }
+            | Self::PrepareImage { task, .. }
+            | Self::Supervise { task, .. }
+            | Self::StartContainer { task, .. }
+            | Self::StopContainer { task, .. }
+            | Self::Release { task }
+            | Self::NoteReported { task, .. }
+            | Self::Forget { task } => task,
+        }
+    }
+}
+
 /// Whoever acts for a node: Linux in production, a fake machine in the simulator. Events come back later, in any order
 /// between tasks and in order within one container.
 pub trait Hands {

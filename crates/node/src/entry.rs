@@ -1,0 +1,361 @@
+//! One task on this node, and `advance`, which looks at all of it and orders whatever is missing.
+
+use crate::Millis;
+use crate::hands::{Command, Event, Exit, Interface, NetworkMode, TaskKey};
+use crate::report::Reports;
+use crate::spec;
+use link::acs;
+use model::task::Phase;
+use std::collections::VecDeque;
+
+/// Seconds between stop signal and SIGKILL when a container does not say (ECS_CONTAINER_STOP_TIMEOUT).
+const STOP_TIMEOUT_S: i64 = 30;
+/// What `OutOfMemoryError` says, in ECS's words.
+pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// Something asked of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish<T> {
+    /// Not asked yet.
+    Wanted,
+    /// Asked, not answered.
+    Asked,
+    /// There.
+    Ready(T),
+}
+
+/// Where a task stands here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// Its record is being written; nothing else may happen.
+    Recording,
+    /// It is being started, runs, or is being stopped.
+    Held,
+    /// What the host holds for it is being removed.
+    Releasing,
+    /// Nothing but its directory is left.
+    Released,
+    /// Its directory is being deleted.
+    Forgetting,
+}
+
+/// Where a container stands here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not ordered.
+    Pending,
+    /// Ordered.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// Ended, or never to run.
+    Stopped(Exit),
+}
+
+/// A container of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub name: String,
+    pub essential: bool,
+    pub image: Wish<String>,
+    pub stage: Stage,
+    pub runtime_id: Option<String>,
+    /// When SIGKILL follows, once it was asked to end; `Some(0)`: it was sent.
+    pub kill_at: Option<Millis>,
+}
+
+/// A task.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub message: acs::Task,
+    pub interface: Option<Interface>,
+    pub life: Life,
+    pub stop_wanted: bool,
+    pub network: Wish<()>,
+    pub supervisor: Wish<()>,
+    pub containers: Vec<Held>,
+    /// Why it stopped, when no container tells.
+    pub reason: Option<String>,
+    pub phases: [Millis; Phase::ALL.len()],
+    pub pull_started: Millis,
+    pub pull_stopped: Millis,
+    pub execution_stopped: Millis,
+    pub reports: Reports,
+}
+
+impl Entry {
+    /// A task as it was assigned. A message that cannot be acted on makes a task that is released with the reason.
+    pub fn assigned(message: acs::Task) -> Self {
+        let containers = message.containers.iter().map(|container| Held {
+            name: container.name.clone(),
+            essential: container.essential,
+            image: Wish::Wanted,
+            stage: Stage::Pending,
+            runtime_id: None,
+            kill_at: None,
+        });
+        let mut entry = Self {
+            containers: containers.collect(),
+            interface: None,
+            life: Life::Recording,
+            stop_wanted: message.desired_status == "STOPPED",
+            network: Wish::Wanted,
+            supervisor: Wish::Wanted,
+            reason: None,
+            phases: [0; Phase::ALL.len()],
+            pull_started: 0,
+            pull_stopped: 0,
+            execution_stopped: 0,
+            reports: Reports::default(),
+            message,
+        };
+        match spec::interface(&entry.message) {
+            Ok(interface) => entry.interface = Some(interface),
+            Err(problem) if !entry.stop_wanted => entry.fail(format!("Error loading task - {problem}")),
+            Err(_) => {}
+        }
+        entry
+    }
+
+    /// It is to stop for a reason that no container has.
+    pub fn fail(&mut self, reason: String) {
+        self.reason.get_or_insert(reason);
+        self.stop_wanted = true;
+    }
+
+    pub fn take_recorded(&mut self, _now: Millis, error: Option<String>) {
+        if self.life != Life::Recording {
+            return;
+        }
+        self.life = Life::Held;
+        if let Some(error) = error {
+            self.fail(format!("ResourceInitializationError: the task could not be recorded: {error}"));
+        }
+    }
+
+    /// Takes an event of the host. One that comes too late changes nothing.
+    pub fn take(&mut self, now: Millis, event: Event) {
+        match event {
+            Event::NetworkReady { .. } => {
+                self.network = Wish::Ready(());
+                self.reach(Phase::NetworkReady, now);
+            }
+            Event::NetworkFailed { message, .. } => {
+                self.fail(format!("ResourceInitializationError: failed to set up the network: {message}"));
+            }
+            Event::ImagePulling { .. } => {
+                if self.pull_started == 0 {
+                    self.pull_started = now;
+                }
+                self.reports.news_if_quiet();
+            }
+            Event::ImageReady { container, digest, .. } => self.image_ready(now, &container, digest),
+            Event::ImageFailed { container, failure, .. } => {
+                let reason = format!("{}: {}", failure.error, failure.message);
+                self.ended(&container, Exit { code: None, out_of_memory: false, reason: Some(reason), at: now });
+            }
+            Event::Supervised { .. } => self.supervisor = Wish::Ready(()),
+            Event::SupervisorLost { message, .. } => self.supervisor_lost(now, &message),
+            Event::ContainerCreated { container, runtime_id, at, .. } => self.created(&container, runtime_id, at),
+            Event::ContainerStarted { container, at, .. } => self.started(&container, at),
+            Event::ContainerFailed { container, exit, .. } | Event::ContainerExited { container, exit, .. } => {
+                self.ended(&container, exit);
+            }
+            Event::Released { .. } => {
+                if self.life == Life::Releasing {
+                    self.life = Life::Released;
+                    self.reports.news();
+                }
+            }
+            Event::Found { .. } | Event::FoundAll | Event::Recorded { .. } | Event::Forgotten { .. } => {}
+        }
+    }
+
+    fn reach(&mut self, phase: Phase, at: Millis) {
+        let known = &mut self.phases[phase as usize];
+        if *known == 0 {
+            *known = at;
+        }
+    }
+
+    fn held(&mut self, name: &str) -> Option<&mut Held> {
+        self.containers.iter_mut().find(|container| container.name == name)
+    }
+
+    fn image_ready(&mut self, now: Millis, container: &str, digest: String) {
+        if let Some(held) = self.held(container) {
+            held.image = Wish::Ready(digest);
+        }
+        if self.containers.iter().all(|held| matches!(held.image, Wish::Ready(_))) {
+            self.reach(Phase::ImageReady, now);
+            if self.pull_started != 0 && self.pull_stopped == 0 {
+                self.pull_stopped = now;
+            }
+        }
+    }
+
+    fn created(&mut self, container: &str, runtime_id: String, at: Millis) {
+        if let Some(held) = self.held(container) {
+            held.runtime_id = Some(runtime_id);
+        }
+        if self.containers.iter().all(|held| held.runtime_id.is_some()) {
+            self.reach(Phase::Created, at);
+        }
+    }
+
+    fn started(&mut self, container: &str, at: Millis) {
+        if let Some(held) = self.held(container)
+            && held.stage == Stage::Starting
+        {
+            held.stage = Stage::Running;
+            // A stop that came meanwhile begins now, with its whole grace.
+            held.kill_at = None;
+        }
+        if self.has_started() {
+            self.reach(Phase::Started, at);
+            self.reports.news();
+        }
+    }
+
+    fn ended(&mut self, container: &str, mut exit: Exit) {
+        if exit.out_of_memory {
+            exit.reason = Some(OUT_OF_MEMORY.to_owned());
+        }
+        let at = exit.at;
+        let Some(held) = self.held(container).filter(|held| !matches!(held.stage, Stage::Stopped(_))) else { return };
+        held.stage = Stage::Stopped(exit);
+        if held.essential {
+            self.execution_stopped = self.execution_stopped.max(at);
+            self.stop_wanted = true;
+        }
+        if self.containers.iter().all(|held| matches!(held.stage, Stage::Stopped(_))) {
+            self.stop_wanted = true;
+        } else {
+            // Others go on or must be stopped first: the control plane should not wait for them to hear of this one.
+            self.reports.news();
+        }
+    }
+
+    fn supervisor_lost(&mut self, now: Millis, message: &str) {
+        if self.life > Life::Held {
+            return;
+        }
+        self.fail(format!("ResourceInitializationError: supervisor lost: {message}"));
+        for held in &mut self.containers {
+            if !matches!(held.stage, Stage::Stopped(_)) {
+                let reason = Some("supervisor lost".to_owned());
+                held.stage = Stage::Stopped(Exit { code: None, out_of_memory: false, reason, at: now });
+            }
+        }
+    }
+
+    /// Every container has been started; some may have ended since.
+    pub fn has_started(&self) -> bool {
+        self.containers.iter().all(|held| match &held.stage {
+            Stage::Running => true,
+            Stage::Stopped(exit) => exit.code.is_some(),
+            Stage::Pending | Stage::Starting => false,
+        })
+    }
+
+    /// Orders whatever is missing.
+    pub fn advance(&mut self, now: Millis, task: &TaskKey, commands: &mut VecDeque<Command>) {
+        if self.life == Life::Held {
+            match self.stop_wanted {
+                false => self.advance_start(task, commands),
+                true => self.advance_stop(now, task, commands),
+            }
+        }
+        if self.life == Life::Released && self.reports.stop_delivered() {
+            self.life = Life::Forgetting;
+            commands.push_back(Command::Forget { task: task.clone() });
+        }
+    }
+
+    fn advance_start(&mut self, task: &TaskKey, commands: &mut VecDeque<Command>) {
+        if let (Wish::Wanted, Some(interface)) = (&self.network, &self.interface) {
+            commands.push_back(Command::AttachNetwork { task: task.clone(), interface: interface.clone() });
+            self.network = Wish::Asked;
+        }
+        if self.supervisor == Wish::Wanted {
+            let limits = spec::limits(&self.message);
+            commands.push_back(Command::Supervise { task: task.clone(), limits, network: NetworkMode::Awsvpc });
+            self.supervisor = Wish::Asked;
+        }
+        let ready = self.network == Wish::Ready(()) && self.supervisor == Wish::Ready(());
+        for (held, container) in self.containers.iter_mut().zip(&self.message.containers) {
+            if held.image == Wish::Wanted && held.stage == Stage::Pending {
+                let (image, name) = (container.image.clone(), held.name.clone());
+                commands.push_back(Command::PrepareImage { task: task.clone(), container: name, image });
+                held.image = Wish::Asked;
+            }
+            if let (true, Stage::Pending, Wish::Ready(digest)) = (ready, &held.stage, &held.image) {
+                let spec = spec::container(container, digest, self.interface.as_ref());
+                commands.push_back(Command::StartContainer { task: task.clone(), spec: Box::new(spec) });
+                held.stage = Stage::Starting;
+            }
+        }
+    }
+
+    fn advance_stop(&mut self, now: Millis, task: &TaskKey, commands: &mut VecDeque<Command>) {
+        for (held, container) in self.containers.iter_mut().zip(&self.message.containers) {
+            match held.stage {
+                Stage::Stopped(_) => {}
+                Stage::Pending => {
+                    held.stage = Stage::Stopped(Exit { code: None, out_of_memory: false, reason: None, at: now });
+                }
+                // One that is being started is asked to end as soon as it runs, and killed with the rest if it hangs.
+                Stage::Starting => {
+                    held.kill_at.get_or_insert(now + stop_timeout_ms(container));
+                }
+                Stage::Running => stop_running(now, task, held, container, commands),
+            }
+        }
+        let hangs = |held: &Held| held.stage == Stage::Starting && held.kill_at.is_some_and(|at| at <= now);
+        let over = |held: &Held| matches!(held.stage, Stage::Stopped(_)) || hangs(held);
+        if self.containers.iter().all(over) {
+            self.life = Life::Releasing;
+            commands.push_back(Command::Release { task: task.clone() });
+        }
+    }
+
+    /// When `advance` has something to do because time has passed.
+    pub fn next_wake(&self) -> Option<Millis> {
+        let held = self.life == Life::Held && self.stop_wanted;
+        let alive = |container: &&Held| !matches!(container.stage, Stage::Stopped(_));
+        let kills = self.containers.iter().filter(alive).filter_map(|held| held.kill_at).filter(|at| *at != 0);
+        let kill = held.then(|| kills.min()).flatten();
+        kill.into_iter().chain(self.reports.next_try()).min()
+    }
+
+    pub fn is_forgetting(&self) -> bool {
+        self.life == Life::Forgetting
+    }
+}
+
+fn stop_timeout_ms(container: &acs::Container) -> Millis {
+    let seconds = container.stop_timeout.unwrap_or(STOP_TIMEOUT_S).clamp(0, 7 * 86_400);
+    seconds.unsigned_abs() * 1000
+}
+
+fn stop_running(
+    now: Millis,
+    task: &TaskKey,
+    held: &mut Held,
+    container: &acs::Container,
+    commands: &mut VecDeque<Command>,
+) {
+    let order = |force| Command::StopContainer { task: task.clone(), container: container.name.clone(), force };
+    match held.kill_at {
+        None => {
+            held.kill_at = Some(now + stop_timeout_ms(container));
+            commands.push_back(order(false));
+        }
+        Some(0) => {}
+        Some(at) if at <= now => {
+            held.kill_at = Some(0);
+            commands.push_back(order(true));
+        }
+        Some(_) => {}
+    }
+}
