@@ -29,12 +29,13 @@ pub(crate) struct Desk {
     changes: Vec<Change>,
     touched: BTreeSet<Touched>,
     dirty: BTreeSet<InstanceId>,
+    accepted: Vec<TaskId>,
 }
 
 impl Desk {
     pub fn new(state: State, index: u64, ids: Ids) -> Self {
         let (changes, touched, dirty) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { state, ids, now: 0, index, changes, touched, dirty }
+        Self { state, ids, now: 0, index, changes, touched, dirty, accepted: Vec::new() }
     }
 
     /// Puts a change into effect and into the batch.
@@ -44,6 +45,9 @@ impl Desk {
                 self.mark(*id);
             }
             self.touched.insert(touched);
+        }
+        if let Change::TaskAccepted(task) = &change {
+            self.accepted.push(task.id);
         }
         self.changes.push(change);
     }
@@ -59,6 +63,11 @@ impl Desk {
         std::mem::take(&mut self.dirty)
     }
 
+    /// Tasks accepted in this round that were not asked for before.
+    pub fn take_accepted(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.accepted)
+    }
+
     /// The number of the batch that must be durable before what is read now may be told.
     pub fn seen_index(&self) -> u64 {
         self.index + u64::from(!self.changes.is_empty())
@@ -70,6 +79,7 @@ impl Desk {
             return None;
         }
         self.index += 1;
+        self.accepted.clear();
         let touched = std::mem::take(&mut self.touched);
         Some(Batch {
             index: self.index,

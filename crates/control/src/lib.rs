@@ -183,6 +183,11 @@ impl Control {
         self.outputs.pop_front()
     }
 
+    /// Tasks accepted in this round that were not asked for before: for those who take the time.
+    pub fn take_accepted(&mut self) -> Vec<model::TaskId> {
+        self.desk.take_accepted()
+    }
+
     /// The state, for tests, the simulator and displays.
     pub fn state(&self) -> &State {
         &self.desk.state

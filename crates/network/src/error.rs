@@ -83,6 +83,11 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
+    /// The error with its causes, on one line.
+    pub fn in_full(&self) -> String {
+        in_full(self)
+    }
+
     /// For `map_err`: a file operation on `path`.
     pub(crate) fn file<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
@@ -94,4 +99,10 @@ impl NetworkError {
         let action = action.into();
         move |source| Self::Netlink { action, source }
     }
+}
+
+/// Any error with its causes, on one line.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -3,6 +3,7 @@
 //! forwarding switches of links, which stay on as Docker leaves them.
 
 use crate::error::NetworkError;
+use crate::namespace::set_parameter_if_known;
 use crate::nft::{self, Foreign, NftSocket};
 use crate::route::{Changes, RouteSocket, Target};
 use node::hands::Cidr;
@@ -67,6 +68,8 @@ impl Host {
             .up(self.link.index, None)
             .route(self.range, &gateway);
         route.apply(&changes)?;
+        // The VPC is IPv4: no link-local address and no router solicitations on its link.
+        set_parameter_if_known(&format!("ipv6/conf/{}/disable_ipv6", self.link.name), "1")?;
         self.forward(route)?;
         nft::host_table(nft, &self.node_id, &self.link.name, self.range)?;
         let foreign = nft::accept_in_foreign_chains(nft, &self.node_id, &self.link.name)?;

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 const TASK_LINK: &str = "eth0";
 const LOOPBACK: u32 = 1;
+const CARRIER_LOOKS: u32 = 100;
+const CARRIER_PAUSE: Duration = Duration::from_micros(100);
 /// After a failure the filler rests, as the next try would most likely fail too.
 const REST: Duration = Duration::from_millis(500);
 
@@ -106,7 +108,7 @@ impl Shared {
             match made {
                 Ok(ready) => state.ready.push_back(ready),
                 Err(error) => {
-                    tracing::warn!(error = %describe(&error), "cannot make a network namespace ahead");
+                    tracing::warn!(error = %error.in_full(), "cannot make a network namespace ahead");
                     state = self.changed.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
@@ -130,7 +132,8 @@ impl Shared {
             namespace::enter(self.vpc.as_fd())?;
             let mut changes = Changes::default();
             changes.veth(&name, TASK_LINK, here.as_fd());
-            RouteSocket::open()?.apply(&changes)?;
+            let vpc = RouteSocket::open()?;
+            vpc.apply(&changes)?;
             namespace::set_parameter(&format!("ipv4/neigh/{name}/proxy_delay"), "0")?;
             let missing = || NetworkError::Netlink {
                 action: format!("cannot find the link {TASK_LINK} that was just made"),
@@ -138,10 +141,26 @@ impl Shared {
             };
             let link = route.link(TASK_LINK)?.ok_or_else(missing)?;
             let peer = link.peer.ok_or_else(missing)?;
+            let mut changes = Changes::default();
+            changes.up(link.index, None);
+            route.apply(&changes)?;
+            wait_until_it_carries(&vpc, peer)?;
             Ok((route, link.index, peer))
         })?;
         Ok(Ready { namespace, route, task_link, vpc_link })
     }
+}
+
+/// The end that came up first is switched on by the kernel in the background; until then it drops what is sent.
+fn wait_until_it_carries(socket: &RouteSocket, link: u32) -> Result<(), NetworkError> {
+    for _ in 0..CARRIER_LOOKS {
+        if socket.link_at(link)?.is_some_and(|link| link.carries) {
+            return Ok(());
+        }
+        std::thread::sleep(CARRIER_PAUSE);
+    }
+    // On a machine so busy the first packet may be lost, and sent again.
+    Ok(())
 }
 
 /// Link names in the VPC's namespace, never used twice: links of an earlier process may linger there for a while.
@@ -163,12 +182,6 @@ impl Names {
         let serial = self.next.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff;
         format!("{}{serial:x}", self.prefix)
     }
-}
-
-/// An error with its causes on one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

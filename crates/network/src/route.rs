@@ -7,7 +7,9 @@ use crate::netlink::{
 };
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload, Parseable};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+};
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -28,6 +30,8 @@ pub(crate) struct Link {
     pub alias: Option<String>,
     /// For a veth: the index of its other end, in that one's namespace.
     pub peer: Option<u32>,
+    /// Both ends are up, and the kernel has taken note: what is sent earlier is lost.
+    pub carries: bool,
 }
 
 /// An IPv4 address as the kernel lists it.
@@ -241,6 +245,17 @@ impl RouteSocket {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
 
+    /// The link with this index, if there is one. Unlike `link` it costs the same among a thousand links.
+    pub fn link_at(&self, index: u32) -> Result<Option<Link>, NetworkError> {
+        let mut request = LinkMessage::default();
+        request.header.index = index;
+        let mut found = None;
+        self.ask(RouteNetlinkMessage::GetLink(request), FLAG_ACK, "a link", |body| {
+            found = LinkMessage::parse(body).ok().map(link_of);
+        })?;
+        Ok(found)
+    }
+
     /// All IPv4 addresses.
     pub fn addresses(&self) -> Result<Vec<Address>, NetworkError> {
         let mut request = AddressMessage::default();
@@ -271,10 +286,20 @@ impl RouteSocket {
         Ok(routes)
     }
 
-    fn list(&self, request: RouteNetlinkMessage, what: &str, mut each: impl FnMut(&[u8])) -> Result<(), NetworkError> {
+    fn list(&self, request: RouteNetlinkMessage, what: &str, each: impl FnMut(&[u8])) -> Result<(), NetworkError> {
+        self.ask(request, FLAG_DUMP, what, each)
+    }
+
+    fn ask(
+        &self,
+        request: RouteNetlinkMessage,
+        flag: u16,
+        what: &str,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), NetworkError> {
         let wanted = NetlinkPayload::InnerMessage(request.clone()).message_type() - 2;
         let mut bytes = Vec::with_capacity(HEADER * 4);
-        append(&mut bytes, request, FLAG_REQUEST | FLAG_DUMP, 1);
+        append(&mut bytes, request, FLAG_REQUEST | flag, 1);
         let each = |kind, body: &[u8]| {
             if kind == wanted {
                 each(body);
@@ -285,12 +310,13 @@ impl RouteSocket {
 }
 
 fn link_of(message: LinkMessage) -> Link {
-    let mut link = Link { index: message.header.index, name: String::new(), alias: None, peer: None };
+    let mut link = Link { index: message.header.index, name: String::new(), alias: None, peer: None, carries: false };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Link(peer) => link.peer = Some(peer),
+            LinkAttribute::OperState(state) => link.carries = state == State::Up,
             _ => {}
         }
     }

@@ -7,7 +7,7 @@
 use crate::error::NetworkError;
 use crate::namespace;
 use crate::nft;
-use crate::pool::{Pool, Ready, describe};
+use crate::pool::{Pool, Ready};
 use crate::route::{Changes, Link, Target};
 use crate::vpc::Vpc;
 use node::hands::{Cidr, Interface, TaskKey};
@@ -127,11 +127,11 @@ impl Tasks {
         for task in gone.difference(keep) {
             tracing::info!(%task, "removing the network of a task that nobody knows");
             if let Err(error) = self.detach(task) {
-                tracing::warn!(%task, error = %describe(&error), "cannot remove a task's network");
+                tracing::warn!(%task, error = %error.in_full(), "cannot remove a task's network");
             }
         }
         if let Err(error) = self.sweep_links() {
-            tracing::warn!(error = %describe(&error), "cannot remove links of earlier tasks");
+            tracing::warn!(error = %error.in_full(), "cannot remove links of earlier tasks");
         }
     }
 
@@ -181,7 +181,7 @@ impl State {
         let mut changes = Changes::default();
         changes.delete_route(only(attached.address), attached.link);
         if let Err(error) = self.vpc.route.apply(&changes) {
-            tracing::warn!(error = %describe(&error), address = %attached.address, "cannot remove a task's route");
+            tracing::warn!(error = %error.in_full(), address = %attached.address, "cannot remove a task's route");
         }
         // The address may be another task's by now.
         if self.attached.values().any(|other| other.address == attached.address) {
@@ -191,7 +191,7 @@ impl State {
             Err(NetworkError::Netlink { source, .. }) if source.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
             }
             Err(error) => {
-                tracing::warn!(error = %describe(&error), address = %attached.address, "cannot remove a task's rights");
+                tracing::warn!(error = %error.in_full(), address = %attached.address, "cannot remove a task's rights");
             }
             Ok(()) => {}
         }

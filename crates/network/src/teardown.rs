@@ -6,7 +6,6 @@ use crate::host::HostLink;
 use crate::namespace;
 use crate::network::pins;
 use crate::nft::{self, NftSocket};
-use crate::pool::describe;
 use crate::resolver;
 use crate::route::{Changes, RouteSocket};
 use crate::tasks::names_in;
@@ -19,7 +18,7 @@ pub fn remove_everything(node_id: &str, run_dir: &Path) -> Result<(), NetworkErr
     let mut first = Ok(());
     let mut note = |result: Result<(), NetworkError>| {
         if let Err(error) = result {
-            tracing::warn!(error = %describe(&error), "cannot remove a part of the network");
+            tracing::warn!(error = %error.in_full(), "cannot remove a part of the network");
             if first.is_ok() {
                 first = Err(error);
             }

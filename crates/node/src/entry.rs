@@ -328,6 +328,14 @@ impl Entry {
         kill.into_iter().chain(self.reports.next_try()).min()
     }
 
+    /// Digests of its images.
+    pub fn images(&self) -> impl Iterator<Item = &String> {
+        self.containers.iter().filter_map(|held| match &held.image {
+            Wish::Ready(digest) => Some(digest),
+            Wish::Wanted | Wish::Asked => None,
+        })
+    }
+
     pub fn is_forgetting(&self) -> bool {
         self.life == Life::Forgetting
     }

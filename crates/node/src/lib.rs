@@ -158,6 +158,11 @@ impl Node {
         self.tasks.keys()
     }
 
+    /// Digests of the images that tasks here were made from.
+    pub fn images_in_use(&self) -> BTreeSet<String> {
+        self.tasks.values().flat_map(Entry::images).cloned().collect()
+    }
+
     fn advance(&mut self, now: Millis, task: &TaskKey) {
         if let Some(entry) = self.tasks.get_mut(task) {
             entry.advance(now, task, &mut self.commands);

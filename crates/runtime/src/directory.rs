@@ -90,6 +90,11 @@ impl TaskDirectory {
         self.path.join("lock")
     }
 
+    /// What the supervisor has to say to nobody in particular.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("supervisor.log")
+    }
+
     /// Writable layers of the containers, by number.
     pub(crate) fn rootfs(&self) -> PathBuf {
         self.path.join("rootfs")

@@ -53,17 +53,17 @@ impl Rule {
     }
 
     /// The packet came in by this link.
-    pub fn from_link(self, name: &str) -> Self {
+    pub fn comes_by(self, name: &str) -> Self {
         self.meta(META_IIFNAME).compare(EQUAL, &padded(name))
     }
 
     /// The packet leaves by this link.
-    pub fn to_link(self, name: &str) -> Self {
+    pub fn leaves_by(self, name: &str) -> Self {
         self.meta(META_OIFNAME).compare(EQUAL, &padded(name))
     }
 
     /// The packet leaves by any other link.
-    pub fn not_to_link(self, name: &str) -> Self {
+    pub fn leaves_not_by(self, name: &str) -> Self {
         self.meta(META_OIFNAME).compare(NOT_EQUAL, &padded(name))
     }
 
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_a_link_match_and_accept() {
-        let rule = Rule::new(Family::Inet).from_link("host").accept();
+        let rule = Rule::new(Family::Inet).comes_by("host").accept();
         #[rustfmt::skip]
         let expected: Vec<u8> = [
             &[36, 0, 1, 0x80, 9, 0, 1, 0, b'm', b'e', b't', b'a', 0, 0, 0, 0][..], // meta

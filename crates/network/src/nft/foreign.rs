@@ -5,7 +5,7 @@
 
 use super::NftSocket;
 use super::encode::{Attributes, Batch, Family, dump};
-use super::expression::{Rule, state};
+use super::expression::Rule;
 use super::tables::{CREATE, NEW_RULE};
 use crate::error::NetworkError;
 use crate::netlink::attributes;
@@ -71,8 +71,10 @@ fn insert(socket: &NftSocket, node_id: &str, link: &str, chain: &str) -> Result<
     let mut batch = Batch::new();
     delete_ours(&mut batch, chain, &rules(socket, chain)?, node_id);
     let rule = || Rule::new(Family::Ip);
-    let answers = rule().to_link(link).states(state::ESTABLISHED | state::RELATED).count().accept();
-    let egress = rule().from_link(link).count().accept();
+    // Nothing but what `iptables` itself writes: it refuses to read a chain with a `ct` expression, and Docker with it.
+    // That no new connection comes in is the business of our own table.
+    let answers = rule().leaves_by(link).count().accept();
+    let egress = rule().comes_by(link).count().accept();
     for expressions in [answers, egress] {
         batch.message("insert a rule before Docker's", NEW_RULE, CREATE, Family::Ip, |a| {
             a.text(1, FILTER).text(2, chain).bytes(4 | 0x8000, expressions.as_bytes());

@@ -63,9 +63,9 @@ pub(crate) fn vpc_table(socket: &NftSocket, rules: &VpcRules<'_>) -> Result<(), 
         rule().states(state::ESTABLISHED | state::RELATED).accept(),
         rule().states(state::INVALID).drop(),
         // The host may always reach its tasks; what it only forwards does not carry its address.
-        rule().from_link(rules.host_link).is(Field::Source, rules.host_address).accept(),
-        rule().from_link(rules.host_link).drop(),
-        rule().to_link(rules.host_link).in_set(Field::Source, TASKS).accept(),
+        rule().comes_by(rules.host_link).is(Field::Source, rules.host_address).accept(),
+        rule().comes_by(rules.host_link).drop(),
+        rule().leaves_by(rules.host_link).in_set(Field::Source, TASKS).accept(),
         rule().in_set(Field::Source, DEFAULT_GROUP).in_set(Field::Destination, DEFAULT_GROUP).accept(),
     ] {
         append_rule(&mut batch, Family::Inet, VPC_TABLE, FORWARD, &expressions);
@@ -102,9 +102,9 @@ pub(crate) fn host_table(socket: &NftSocket, node_id: &str, link: &str, vpc: Cid
     chain(&mut batch, Family::Ip, &table, &Hook::forward(ACCEPT));
     chain(&mut batch, Family::Ip, &table, &Hook::POSTROUTING_NAT);
     let rule = || Rule::new(Family::Ip);
-    let foreign = rule().to_link(link).states(state::NEW | state::INVALID).drop();
+    let foreign = rule().leaves_by(link).states(state::NEW | state::INVALID).drop();
     append_rule(&mut batch, Family::Ip, &table, FORWARD, &foreign);
-    let egress = rule().within(Field::Source, vpc).outside(Field::Destination, vpc).not_to_link(link).masquerade();
+    let egress = rule().within(Field::Source, vpc).outside(Field::Destination, vpc).leaves_not_by(link).masquerade();
     append_rule(&mut batch, Family::Ip, &table, POSTROUTING, &egress);
     socket.apply(batch)
 }

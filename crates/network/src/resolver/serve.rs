@@ -5,8 +5,8 @@ use super::names::{Decision, decide, failure};
 use super::process::{Identity, Orders};
 use super::stream::Streams;
 use super::upstream::Upstreams;
+use crate::error::in_full;
 use crate::namespace;
-use crate::pool::describe;
 use hickory_proto::op::ResponseCode;
 use node::hands::Cidr;
 use rustix::event::epoll;
@@ -56,7 +56,7 @@ fn start(args: impl IntoIterator<Item = OsString>) -> Result<Server, String> {
     let orders = Orders::parse(args).ok_or("the resolver is started by the node, not by hand")?;
     let _ = rustix::process::setsid();
     let identity = Identity::claim(&orders).map_err(|error| error.to_string())?;
-    let server = Server::open(&orders).map_err(|error| describe(&*error))?;
+    let server = Server::open(&orders).map_err(|error| in_full(&*error))?;
     identity.publish(&orders).map_err(|error| format!("cannot write the resolver's file: {error}"))?;
     // Best effort: the last process to be killed when memory is short.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-900");

@@ -9,6 +9,7 @@ use network::{Network, NetworkError};
 use node::hands::Cidr;
 use std::collections::BTreeSet;
 use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const RANGE: &str = "172.31.0.0/16";
@@ -103,11 +104,20 @@ pub fn detach_leaves_nothing() {
     let routes = || in_namespace(&node.vpc_namespace(), || output("ip", &["route"]));
     assert_eq!(elements(), BTreeSet::from([stays.address, goes.address]));
     assert!(links().contains(goes.key.as_str()), "its link carries its name");
+    // As a container's, this mount namespace holds a copy of every pin.
+    let mut container =
+        Command::new("unshare").args(["--mount", "--propagation", "private", "sleep", "20"]).spawn().unwrap();
+    let mounts = format!("/proc/{}/mountinfo", container.id());
+    let sleeps = format!("/proc/{}/comm", container.id());
+    assert!(until(|| std::fs::read_to_string(&sleeps).is_ok_and(|comm| comm.trim() == "sleep")));
+    assert!(std::fs::read_to_string(&mounts).unwrap().contains(goes.key.as_str()));
     node.detach(&goes);
     assert!(!goes.namespace.exists());
     assert_eq!(elements(), BTreeSet::from([stays.address]));
     assert!(!routes().contains(&format!("{} ", goes.address)), "{}", routes());
     assert!(until(|| !links().contains(goes.key.as_str())), "the link goes with its namespace");
+    container.kill().unwrap();
+    container.wait().unwrap();
     node.detach(&goes);
     assert!(ping(stays.address) && !ping(goes.address));
     // The address may be used again at once.

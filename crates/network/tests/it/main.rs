@@ -50,12 +50,10 @@ fn main() -> ExitCode {
         println!("not run: these cases need root");
         return ExitCode::SUCCESS;
     }
-    if std::env::var_os(INSIDE).is_none() {
-        return enter();
-    }
+    let Some(root) = std::env::var_os(INSIDE) else { return enter() };
     let filters: Vec<OsString> =
         std::env::args_os().skip(1).filter(|a| !a.to_string_lossy().starts_with('-')).collect();
-    world::prepare();
+    world::prepare(root.into());
     let mut failed = 0;
     for (name, case) in CASES {
         if !filters.is_empty() && !filters.iter().any(|f| name.contains(&*f.to_string_lossy())) {
@@ -73,12 +71,16 @@ fn main() -> ExitCode {
 /// The same program again, within its own namespaces.
 fn enter() -> ExitCode {
     let this = std::env::current_exe().expect("a running program has a path");
+    let root = std::env::temp_dir().join(format!("gantry-network-{}", std::process::id()));
+    std::fs::create_dir_all(&root).expect("a temporary directory");
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--propagation", "private", "--"])
         .arg(this)
         .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
+        .env(INSIDE, &root)
         .status()
         .expect("unshare is part of util-linux");
+    // What was mounted on it has gone with the mount namespace.
+    std::fs::remove_dir(&root).expect("an empty directory");
     if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -31,9 +31,7 @@ pub fn root() -> &'static Path {
 }
 
 /// The uplink and the namespace behind it.
-pub fn prepare() {
-    let root = std::env::temp_dir().join(format!("gantry-network-{}", std::process::id()));
-    std::fs::create_dir_all(&root).unwrap();
+pub fn prepare(root: PathBuf) {
     ROOT.set(root.clone()).unwrap();
     run("mount -t tmpfs none", &[root.to_str().unwrap()]);
     let outside = root.join("outside");

@@ -116,6 +116,15 @@ impl Cgroups {
             .try_for_each(|h| write(&h.group(path).join("cgroup.procs"), &pid))
     }
 
+    /// As [`Cgroups::enter`], in the version 1 hierarchies only.
+    pub fn enter_version_1(&self, path: &str, pid: u32) -> Result<(), CgroupError> {
+        let pid = pid.to_string();
+        self.hierarchies
+            .iter()
+            .filter(|h| !h.unified)
+            .try_for_each(|h| write(&h.group(path).join("cgroup.procs"), &pid))
+    }
+
     /// Wakes the kernel's lock for moving processes. Version 1 waits up to 15 ms for it after a pause; asking for a
     /// process that does not exist pays that wait ahead of time.
     pub fn warm(&self) {

@@ -121,7 +121,8 @@ pub(super) fn is_sha256_hex(text: &str) -> bool {
 
 fn is_registry(text: &str) -> bool {
     let looks = text == "localhost" || text.contains(['.', ':']);
-    looks && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'[');
+    looks && first && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
 }
 
 fn is_tag(text: &str) -> bool {

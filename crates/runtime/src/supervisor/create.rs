@@ -2,7 +2,8 @@
 //! (directory, dumpability) and runs Rust in a clone of it, so the long-lived supervisor stays out of its hands, and
 //! several containers of a task are made at once. The container's first process becomes a child of the supervisor.
 //!
-//! The forked process enters the container's cgroup first, so that everything born from it is in there from the start.
+//! The forked process enters the container's version 1 cgroups first, so that everything born from it is in there from
+//! the start.
 
 use super::executor::{self, Program};
 use super::failure::{Failure, chain};
@@ -132,7 +133,9 @@ fn confine(job: &Job<'_>) -> Result<(), Failure> {
     job.cgroups.create(job.group).map_err(failed)?;
     let limits = ContainerLimits::from(&job.start.spec);
     job.cgroups.limit_container(job.group, &limits).map_err(failed)?;
-    job.cgroups.enter(job.group, std::process::id()).map_err(failed)?;
+    // The version 2 group is entered by libcontainer, which kills all that is in there when it fails: this process is
+    // still needed then, to tell why.
+    job.cgroups.enter_version_1(job.group, std::process::id()).map_err(failed)?;
     // The supervisor is spared by the kernel's out-of-memory killer, a container is not.
     let _ = fs::write("/proc/self/oom_score_adj", "0");
     Ok(())

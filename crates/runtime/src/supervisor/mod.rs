@@ -27,6 +27,7 @@ mod user;
 
 pub use protocol::ImageConfig;
 
+pub(crate) use failure::chain;
 pub(crate) use seccomp::supported as seccomp_supported;
 
 use std::ffi::OsString;
@@ -37,7 +38,7 @@ pub fn supervisor_main(arguments: impl IntoIterator<Item = OsString>) -> ! {
     let mut arguments = arguments.into_iter();
     let node_id = arguments.next().and_then(|text| text.into_string().ok());
     let code = match (node_id.filter(|id| crate::place::is_node_id(id)), arguments.next()) {
-        (Some(node_id), None) => match prepare::prepare(&node_id).and_then(serve::serve) {
+        (Some(node_id), None) => match serve::supervise(&node_id) {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("gantry supervisor: {}", failure::chain(&error));

@@ -21,8 +21,6 @@ const OOM_SCORE: &str = "-999";
 /// A supervisor that waits for its task.
 pub(super) struct Prepared {
     pub(super) place: Place,
-    /// The connection to the node that started it.
-    pub(super) node: OwnedFd,
     pub(super) signals: OwnedFd,
     /// The private tmpfs: cgroup mounts, container places, libcontainer's state.
     pub(super) private: PathBuf,
@@ -36,7 +34,6 @@ pub(super) struct Prepared {
 pub(super) fn prepare(node_id: &str) -> Result<Prepared, SupervisorError> {
     let place = Place::new(node_id);
     let signals = block_signals().map_err(system("block signals"))?;
-    let node = take_standard_input()?;
     // A process that leads a group already cannot, and need not, begin a session.
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
@@ -54,11 +51,11 @@ pub(super) fn prepare(node_id: &str) -> Result<Prepared, SupervisorError> {
     let private = place.private();
     let unified = cgroups.is_unified();
     let cgroups = own_mounts(&private, cgroups)?;
-    Ok(Prepared { place, node, signals, private, cgroups, host: host::read(unified), host_root })
+    Ok(Prepared { place, signals, private, cgroups, host: host::read(unified), host_root })
 }
 
 /// Keeps the socket and puts /dev/null in its place, which containers get as their standard input.
-fn take_standard_input() -> Result<OwnedFd, SupervisorError> {
+pub(super) fn take_standard_input() -> Result<OwnedFd, SupervisorError> {
     let node = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)
         .map_err(system("keep the node's socket"))?;
     let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())

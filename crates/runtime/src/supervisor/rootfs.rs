@@ -3,9 +3,10 @@
 //! is resolved within its root.
 
 use super::failure::Failure;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -51,14 +52,19 @@ impl Rootfs {
             fs::create_dir_all(directory).map_err(|e| because(&e))?;
         }
         let mut lower = Vec::new();
+        let mut seen = BTreeSet::new();
         for (number, layer) in pieces.layers.iter().rev().enumerate() {
+            // Overlayfs refuses a directory twice; the upper one of two equal layers hides the lower one altogether.
+            if !seen.insert(layer) {
+                continue;
+            }
             let name = number.to_string();
             std::os::unix::fs::symlink(layer, pieces.links.join(&name)).map_err(|e| because(&e))?;
             lower.push(name);
         }
         if lower.is_empty() {
-            fs::create_dir_all(pieces.links.join("0")).map_err(|e| because(&e))?;
-            lower.push("0".to_owned());
+            fs::create_dir(pieces.links.join("none")).map_err(|e| because(&e))?;
+            lower.push("none".to_owned());
         }
         std::os::unix::fs::symlink(pieces.writable, pieces.links.join("w")).map_err(|e| because(&e))?;
         overlay(pieces.links, pieces.target, &lower.join(":"))
@@ -180,11 +186,6 @@ pub(crate) fn hosts(lines: &[(String, String)]) -> String {
         text.push_str(&format!("{address}\t{name}\n"));
     }
     text
-}
-
-/// Whether `path` is there; for a message, not for a decision.
-pub(crate) fn exists(path: &Path) -> bool {
-    rustix::fs::statat(CWD, path, AtFlags::empty()).is_ok()
 }
 
 #[cfg(test)]

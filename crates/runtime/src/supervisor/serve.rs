@@ -2,7 +2,7 @@
 //! pipes. Moves bytes and calls; what they mean is the task's.
 
 use super::connection::Connection;
-use super::prepare::Prepared;
+use super::prepare::{prepare, take_standard_input};
 use super::protocol::{Assignment, Order, Report, line};
 use super::task::{TOKEN_FIRST, Task, remove_socket};
 use super::{SupervisorError, system};
@@ -19,36 +19,40 @@ const TOKEN_NODE: u64 = 1;
 const TOKEN_LISTENER: u64 = 2;
 const EVENTS_MAX: usize = 64;
 
-/// Serves until `End`, or until the node goes away before there is a task.
-pub(super) fn serve(prepared: Prepared) -> Result<(), SupervisorError> {
-    let poll = epoll::create(CreateFlags::CLOEXEC).map_err(system("make an epoll"))?;
-    let Some((mut node, assignment)) = wait_for_task(&prepared)? else { return Ok(()) };
+/// The whole life of the process: prepares, waits for a task, serves it until `End`. A node is told of what goes wrong
+/// before there is a task.
+pub(super) fn supervise(node_id: &str) -> Result<(), SupervisorError> {
+    let socket = take_standard_input()?;
+    let mut node = Connection::new(socket).map_err(system("use the node's socket"))?;
+    let prepared = told(prepare(node_id), &mut node)?;
+    let Some(assignment) = wait_for_task(&mut node)? else { return Ok(()) };
+    let poll = told(epoll::create(CreateFlags::CLOEXEC).map_err(system("make an epoll")), &mut node)?;
     watch(&poll, &prepared.signals, TOKEN_SIGNALS)?;
-    watch(&poll, node.fd(), TOKEN_NODE)?;
-    let task = Task::take_over(prepared, &assignment);
-    let task = match task {
-        Ok(task) => task,
-        Err(error) => {
-            let message = super::failure::chain(&error);
-            // A node that has gone needs no answer.
-            let _ = node.send(&line(&Report::Refused { message }));
-            return Err(error);
-        }
-    };
-    let listener = listen(&assignment.socket)?;
+    let task = told(Task::take_over(prepared, &assignment), &mut node)?;
+    let listener = told(listen(&assignment.socket), &mut node)?;
     watch(&poll, &listener, TOKEN_LISTENER)?;
+    watch(&poll, node.fd(), TOKEN_NODE)?;
     let mut serving =
         Serving { poll, task, node: None, listener, socket: assignment.socket, more: false };
-    serving.greet(node)?;
+    serving.greet(node);
     let result = serving.run();
     remove_socket(&serving.socket);
     result
 }
 
+fn told<T>(
+    result: Result<T, SupervisorError>,
+    node: &mut Connection,
+) -> Result<T, SupervisorError> {
+    result.inspect_err(|error| {
+        let message = super::failure::chain(error);
+        // A node that has gone needs no answer.
+        let _ = node.send(&line(&Report::Refused { message }));
+    })
+}
+
 /// Blocks on the node's socket alone: a spare has nothing else to do. `None` when the node has gone.
-fn wait_for_task(prepared: &Prepared) -> Result<Option<(Connection, Assignment)>, SupervisorError> {
-    let socket = prepared.node.try_clone().map_err(system("copy the node's socket"))?;
-    let mut node = Connection::new(socket).map_err(system("use the node's socket"))?;
+fn wait_for_task(node: &mut Connection) -> Result<Option<Assignment>, SupervisorError> {
     loop {
         let mut poll = [rustix::event::PollFd::from_borrowed_fd(
             node.fd(),
@@ -61,7 +65,7 @@ fn wait_for_task(prepared: &Prepared) -> Result<Option<(Connection, Assignment)>
         let Ok(lines) = node.read_lines() else { return Ok(None) };
         for text in lines {
             match serde_json::from_slice(&text) {
-                Ok(Order::Assign(assignment)) => return Ok(Some((node, assignment))),
+                Ok(Order::Assign(assignment)) => return Ok(Some(assignment)),
                 Ok(Order::End) => return Ok(None),
                 // Nothing else makes sense before there is a task.
                 Ok(_) | Err(_) => {}
@@ -128,12 +132,11 @@ impl Serving {
     }
 
     /// A node has come (back): it gets the state, an older connection is dropped.
-    fn greet(&mut self, node: Connection) -> Result<(), SupervisorError> {
+    fn greet(&mut self, node: Connection) {
         self.node = Some(node);
         self.more = false;
         let state = self.task.state();
         self.send(&state);
-        Ok(())
     }
 
     fn accept(&mut self) -> Result<(), SupervisorError> {
@@ -147,7 +150,8 @@ impl Serving {
         self.task.take_reports();
         self.node = None;
         watch(&self.poll, node.fd(), TOKEN_NODE)?;
-        self.greet(node)
+        self.greet(node);
+        Ok(())
     }
 
     fn orders(&mut self) {

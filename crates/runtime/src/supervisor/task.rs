@@ -10,7 +10,7 @@
 use super::create::{self, Job, Progress};
 use super::failure::Failure;
 use super::prepare::Prepared;
-use super::process::fork;
+use super::process::{fork, replace};
 use super::protocol::{Assignment, PROTOCOL, Report, Start};
 use super::rootfs::Rootfs;
 use super::signal;
@@ -89,6 +89,10 @@ impl Task {
                 return Err(SupervisorError::Held { path: directory.path().to_owned() });
             }
             Err(error) => return Err(system("lock the task")(error)),
+        }
+        // From here on there is a place for words that nobody waits for.
+        if let Ok(log) = File::options().create(true).append(true).open(directory.log()) {
+            let _ = replace(2, &log.into());
         }
         let group = prepared.place.task_cgroup(&assignment.task);
         prepared.cgroups.create(&containers_group(&group))?;

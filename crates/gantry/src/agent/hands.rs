@@ -1,0 +1,85 @@
+//! `node::Hands` on Linux: the container runtime and the network, joined. A task's namespace is made by one and used by
+//! the other, and is removed only when the other is done with it.
+
+use network::{Network, NetworkError};
+use node::hands::{Command, Event, Hands, TaskKey};
+use runtime::Runtime;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// The hands of a node.
+pub struct LinuxHands {
+    runtime: Arc<Runtime>,
+    network: Network,
+    attaching: HashMap<TaskKey, JoinHandle<()>>,
+    sender: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl LinuxHands {
+    /// Hands made of both.
+    pub fn new(runtime: Arc<Runtime>, network: Network) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        Self { runtime, network, attaching: HashMap::new(), sender, events }
+    }
+
+    /// The next event of the network's side.
+    pub async fn next_event(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => event,
+            // Never: this holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Removes a task's namespace, after an attachment that may still be on its way; then it is released.
+    pub fn detach(&mut self, task: TaskKey) {
+        let attaching = self.attaching.remove(&task);
+        let (network, sender) = (self.network.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            if let Some(attaching) = attaching {
+                let _ = attaching.await;
+            }
+            while let Err(error) = network.detach(&task).await {
+                tracing::error!(%task, error = in_full(&error), "a namespace cannot be removed; it is tried again");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            let _ = sender.send(Event::Released { task });
+        });
+    }
+
+    fn attach(&mut self, task: TaskKey, interface: node::hands::Interface) {
+        let (network, sender, key) = (self.network.clone(), self.sender.clone(), task.clone());
+        let attaching = tokio::spawn(async move {
+            let event = match network.attach(&task, &interface).await {
+                Ok(()) => Event::NetworkReady { task },
+                Err(error) => Event::NetworkFailed { task, message: in_full(&error) },
+            };
+            let _ = sender.send(event);
+        });
+        self.attaching.insert(key, attaching);
+    }
+}
+
+impl Hands for LinuxHands {
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::AttachNetwork { task, interface } => self.attach(task, interface),
+            command => self.runtime.perform(command),
+        }
+    }
+}
+
+fn in_full(error: &NetworkError) -> String {
+    use std::error::Error;
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! The command line: one file for each verb.
+
+mod control;
+mod down;
+mod env;
+mod image;
+mod node;
+mod ps;
+mod run;
+mod serving;
+mod stop;
+mod target;
+mod timeline;
+mod up;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// An Elastic Container Service on your own machines.
+#[derive(Parser)]
+#[command(name = "gantry", version, about, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run control plane and node on this machine
+    Up(up::Up),
+    /// Run the control plane alone
+    Control(control::ControlVerb),
+    /// Run a node alone
+    Node(node::NodeVerb),
+    /// Stop every task of this node and remove everything it made on the host
+    Down(down::Down),
+    /// Print the environment for AWS tools: eval "$(gantry env)"
+    Env(env::Env),
+    /// Images of this node
+    #[command(subcommand)]
+    Image(image::Image),
+    /// Register a task definition and run a task of it
+    Run(run::Run),
+    /// List tasks
+    Ps(ps::Ps),
+    /// Stop a task
+    Stop(stop::StopVerb),
+    /// Show where the milliseconds of a task's start went
+    Timeline(timeline::Timeline),
+}
+
+/// How a verb prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+}
+
+/// Runs the verb; a failure is one line on standard error with its causes.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Up(verb) => verb.run(),
+        Verb::Control(verb) => verb.run(),
+        Verb::Node(verb) => verb.run(),
+        Verb::Down(verb) => verb.run(),
+        Verb::Env(verb) => verb.run(),
+        Verb::Image(verb) => verb.run(),
+        Verb::Run(verb) => verb.run(),
+        Verb::Ps(verb) => verb.run(),
+        Verb::Stop(verb) => verb.run(),
+        Verb::Timeline(verb) => verb.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gantry: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a client's verb.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,49 @@
+//! `gantry timeline`: where the milliseconds of a start went.
+
+use super::target::Target;
+use crate::client::Client;
+use anyhow::{Result, bail};
+use clap::Args;
+use std::process::ExitCode;
+use wire::{ToJson, gantry};
+
+/// Show where the milliseconds of a task's start went
+#[derive(Args)]
+pub struct Timeline {
+    /// ARN, id, or the beginning of an id
+    task: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Timeline {
+    /// Prints it.
+    pub fn run(self) -> Result<ExitCode> {
+        super::block_on(async {
+            let client = self.target.client()?;
+            let task = self.target.task(&client, &self.task).await?;
+            let timeline = fetch(&client, &self.target.cluster, task).await?;
+            match self.target.output {
+                super::Output::Json => println!("{}", timeline.to_json()),
+                super::Output::Text => print(&timeline),
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// Asks for a task's timeline.
+pub async fn fetch(client: &Client, cluster: &str, task: String) -> Result<gantry::DescribeTimelineResponse> {
+    let request = gantry::DescribeTimelineRequest { cluster: Some(cluster.to_owned()), task };
+    match client.gantry(request).await? {
+        gantry::Response::DescribeTimeline(answer) => Ok(*answer),
+        other => bail!("the server answered {} instead", other.operation()),
+    }
+}
+
+/// Prints a timeline for people.
+pub fn print(timeline: &gantry::DescribeTimelineResponse) {
+    for phase in timeline.phases.as_deref().unwrap_or_default() {
+        println!("{:>8} ms  {}", phase.since_accepted_ms.unwrap_or(0), phase.name.as_deref().unwrap_or(""));
+    }
+}

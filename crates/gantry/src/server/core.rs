@@ -1,0 +1,499 @@
+//! Two threads. The first owns `control::Control`: it drains what has come in, decides, and hands the round's batch with
+//! everything that was computed from it to the second. The second makes batches durable, as many as wait in one
+//! transaction, and only then lets go what they were waited for. What leaves therefore leaves in order.
+//!
+//! When a commit fails its waiters are told so, the first thread drops its memory and reloads what is durable, and writes
+//! are refused until a commit succeeds again; reads go on.
+
+use super::durable::Store;
+use crate::clock::Clock;
+use anyhow::Result;
+use control::{Caller, Connect, Control, Input, Output, Refusal, SessionId};
+use model::change::Change;
+use model::task::ContainerStatus;
+use model::{Ids, TaskId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use wire::Fault;
+use wire::http::{Answer, Call};
+
+/// Inputs of one round.
+const ROUND_MAX: usize = 256;
+/// Between tries to write after a failed commit.
+const PROBE: Duration = Duration::from_secs(1);
+/// The store rests when nothing came for this long.
+const REST: Duration = Duration::from_millis(500);
+/// Starts whose time is being taken.
+const TIMED_MAX: usize = 4096;
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// What a session is sent.
+#[derive(Debug)]
+pub enum ToSession {
+    /// A frame.
+    Frame(String),
+    /// It is to end.
+    Close {
+        /// Websocket close code.
+        code: u16,
+        /// What the agent reads.
+        reason: String,
+    },
+}
+
+enum ToCore {
+    Request {
+        caller: Caller,
+        call: Call,
+        received: Instant,
+        reply: Reply<Answer, Fault>,
+    },
+    Connect {
+        caller: Caller,
+        connect: Connect,
+        sender: mpsc::UnboundedSender<ToSession>,
+        reply: Reply<SessionId, Refusal>,
+    },
+    Frame {
+        session: SessionId,
+        frame: String,
+    },
+    Disconnected {
+        session: SessionId,
+    },
+    CommitFailed {
+        generation: u64,
+        cause: String,
+    },
+    Stop {
+        done: Sender<()>,
+    },
+}
+
+/// What the first thread lets go once its batch is durable.
+enum Held {
+    Answer(Reply<Answer, Fault>, Box<Result<Answer, Fault>>),
+    Connected(Reply<SessionId, Refusal>, Result<SessionId, Refusal>),
+    Session(mpsc::UnboundedSender<ToSession>, ToSession),
+}
+
+enum ToStore {
+    Round { generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
+    Started { task: TaskId, received: Instant },
+    Load { reply: Sender<Result<(model::State, u64)>> },
+    Probe { index: u64, done: Sender<bool> },
+    Stop { done: Sender<()> },
+}
+
+/// Talks to the core.
+#[derive(Clone)]
+pub struct Handle {
+    core: Sender<ToCore>,
+    requests: Arc<AtomicU64>,
+    boot: u64,
+}
+
+impl Handle {
+    /// A fresh id for a request, in the shape of AWS's.
+    pub fn request_id(&self) -> String {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let boot = self.boot;
+        format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{number:012x}",
+            boot >> 32,
+            boot >> 16 & 0xffff,
+            boot >> 4 & 0xfff,
+            boot & 0xfff
+        )
+    }
+
+    /// Decides a request; the answer comes when what it saw is durable.
+    pub async fn request(&self, caller: Caller, call: Call, received: Instant) -> Result<Answer, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Fault::new("ServerException", 500, "The server is stopping.");
+        self.core.send(ToCore::Request { caller, call, received, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Asks for a session.
+    pub async fn connect(
+        &self,
+        caller: Caller,
+        connect: Connect,
+        sender: mpsc::UnboundedSender<ToSession>,
+    ) -> Result<SessionId, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Refusal { kind: "ServerException", message: "The server is stopping.".to_owned() };
+        self.core.send(ToCore::Connect { caller, connect, sender, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// A frame has arrived.
+    pub fn frame(&self, session: SessionId, frame: String) {
+        let _ = self.core.send(ToCore::Frame { session, frame });
+    }
+
+    /// A session has ended.
+    pub fn disconnected(&self, session: SessionId) {
+        let _ = self.core.send(ToCore::Disconnected { session });
+    }
+
+    /// Ends both threads once everything that was decided is durable.
+    pub fn stop(&self) {
+        let (done, ended) = channel();
+        if self.core.send(ToCore::Stop { done }).is_ok() {
+            let _ = ended.recv_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Starts both threads.
+pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<Handle> {
+    let (core, inputs) = channel();
+    let (to_store, rounds) = channel();
+    let (state, index) = store.load()?;
+    for violation in model::audit::audit(&state) {
+        tracing::error!(invariant = violation.invariant, detail = violation.detail, "the stored state is not sound");
+    }
+    let failed = core.clone();
+    std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || Keeper { store, clock, failed, timed: HashMap::new() }.run(&rounds))?;
+    let ids = Ids::from_entropy(crate::data_dir::random()?);
+    let control = Control::new(clock.now(), config, state, index, ids);
+    let decider = Decider {
+        control: Some(control),
+        clock,
+        store: to_store,
+        waiting: HashMap::new(),
+        connecting: HashMap::new(),
+        sessions: HashMap::new(),
+        next: 1,
+        generation: 0,
+        refused: None,
+    };
+    std::thread::Builder::new().name("control".into()).spawn(move || decider.run(&inputs))?;
+    let boot = u64::from_le_bytes(crate::data_dir::random()?);
+    Ok(Handle { core, requests: Arc::new(AtomicU64::new(0)), boot })
+}
+
+struct Decider {
+    /// Always there between rounds.
+    control: Option<Control>,
+    clock: Clock,
+    store: Sender<ToStore>,
+    waiting: HashMap<u64, Reply<Answer, Fault>>,
+    connecting: HashMap<u64, (SessionId, Reply<SessionId, Refusal>)>,
+    sessions: HashMap<SessionId, mpsc::UnboundedSender<ToSession>>,
+    next: u64,
+    /// Raised by each reload: what was decided before it is void.
+    generation: u64,
+    /// Why writes are refused, and when to try again.
+    refused: Option<(String, Instant)>,
+}
+
+impl Decider {
+    fn run(mut self, inputs: &Receiver<ToCore>) {
+        self.end_round();
+        loop {
+            let first = match inputs.recv_timeout(self.patience()) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for input in first.into_iter().chain(inputs.try_iter().take(ROUND_MAX)) {
+                if let ToCore::Stop { done } = input {
+                    self.end_round();
+                    let _ = self.store.send(ToStore::Stop { done });
+                    return;
+                }
+                self.take(input);
+            }
+            self.pass_time();
+            self.end_round();
+        }
+    }
+
+    fn control(&mut self) -> &mut Control {
+        self.control.as_mut().expect("there between rounds")
+    }
+
+    fn patience(&mut self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(3600);
+        if let Some((_, again)) = &self.refused {
+            return again.saturating_duration_since(Instant::now());
+        }
+        let now = self.clock.now();
+        let wake = self.control().next_wake();
+        wake.map_or(LONGEST, |wake| Duration::from_millis(wake.saturating_sub(now)).min(LONGEST))
+    }
+
+    fn pass_time(&mut self) {
+        let now = self.clock.now();
+        match &self.refused {
+            Some((cause, again)) if *again <= Instant::now() => {
+                let cause = cause.clone();
+                self.reload(cause);
+            }
+            Some(_) => {}
+            None => {
+                if self.control().next_wake().is_some_and(|wake| wake <= now) {
+                    self.control().handle_time(now);
+                }
+            }
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn take(&mut self, input: ToCore) {
+        let now = self.clock.now();
+        match input {
+            ToCore::Request { caller, call, received, reply } => {
+                if let (Some((cause, _)), false) = (&self.refused, call.operation().is_read_only()) {
+                    let _ = reply.send(Err(store_fault(cause)));
+                    return;
+                }
+                let ticket = self.number();
+                self.waiting.insert(ticket, reply);
+                let starts = matches!(call, Call::Ecs(wire::ecs::Request::RunTask(_)));
+                self.control().handle(now, Input::Request { ticket, caller, call });
+                self.forward(starts.then_some(received));
+            }
+            ToCore::Connect { caller, connect, sender, reply } => {
+                if let Some((cause, _)) = &self.refused {
+                    let message = store_fault(cause).message;
+                    let _ = reply.send(Err(Refusal { kind: "ServerException", message }));
+                    return;
+                }
+                let (ticket, session) = (self.number(), self.number());
+                self.connecting.insert(ticket, (session, reply));
+                self.sessions.insert(session, sender);
+                self.control().handle(now, Input::Connect { ticket, session, caller, connect });
+            }
+            ToCore::Frame { session, frame } => self.control().handle(now, Input::Frame { session, frame }),
+            ToCore::Disconnected { session } => {
+                self.sessions.remove(&session);
+                self.control().handle(now, Input::Disconnected { session });
+            }
+            ToCore::CommitFailed { generation, cause } => {
+                if generation == self.generation {
+                    self.reload(cause);
+                }
+            }
+            // Handled by the loop.
+            ToCore::Stop { .. } => {}
+        }
+    }
+
+    /// Notes when a request that starts tasks arrived, so that the time to RUNNING can be told.
+    fn forward(&mut self, received: Option<Instant>) {
+        let Some(received) = received else { return };
+        let started = self.control().take_accepted();
+        for task in started {
+            let _ = self.store.send(ToStore::Started { task, received });
+        }
+    }
+
+    /// Hands the round's batch and outputs on.
+    fn end_round(&mut self) {
+        let batch = self.control().poll_batch();
+        let mut held = Vec::new();
+        while let Some((_, output)) = self.control().poll_output() {
+            held.extend(self.hold(output));
+        }
+        if batch.is_some() || !held.is_empty() {
+            let _ = self.store.send(ToStore::Round { generation: self.generation, batch, held });
+        }
+    }
+
+    fn hold(&mut self, output: Output) -> Option<Held> {
+        match output {
+            Output::Reply { ticket, answer } => Some(Held::Answer(self.waiting.remove(&ticket)?, answer)),
+            Output::Connected { ticket, answer } => {
+                let (session, reply) = self.connecting.remove(&ticket)?;
+                if answer.is_err() {
+                    self.sessions.remove(&session);
+                }
+                Some(Held::Connected(reply, answer.map(|()| session)))
+            }
+            Output::Frame { session, frame } => {
+                Some(Held::Session(self.sessions.get(&session)?.clone(), ToSession::Frame(frame)))
+            }
+            Output::Close { session, code, reason } => {
+                Some(Held::Session(self.sessions.remove(&session)?, ToSession::Close { code, reason }))
+            }
+        }
+    }
+
+    /// Drops everything that is not durable, as a start does, and tries whether writing works again.
+    fn reload(&mut self, cause: String) {
+        self.generation += 1;
+        self.sessions.clear();
+        self.connecting.clear();
+        self.waiting.clear();
+        let (reply, loaded) = channel();
+        let _ = self.store.send(ToStore::Load { reply });
+        self.refused = Some((cause, Instant::now() + PROBE));
+        let Ok(Ok((state, index))) = loaded.recv() else { return };
+        let (done, written) = channel();
+        let _ = self.store.send(ToStore::Probe { index: index + 1, done });
+        let writes = written.recv() == Ok(true);
+        let Ok(ids) = crate::data_dir::random().map(Ids::from_entropy) else { return };
+        let Some(old) = self.control.take() else { return };
+        let index = index + u64::from(writes);
+        self.control = Some(Control::new(self.clock.now(), old.into_config(), state, index, ids));
+        if writes {
+            tracing::warn!("the store takes writes again");
+            self.refused = None;
+        } else {
+            // What a fresh control plane would write first waits for the next try.
+            let _ = self.control().poll_batch();
+        }
+    }
+}
+
+fn store_fault(cause: &str) -> Fault {
+    Fault::new("ServerException", 500, format!("The server cannot write its store, nothing was changed: {cause}"))
+}
+
+struct Keeper {
+    store: Store,
+    clock: Clock,
+    failed: Sender<ToCore>,
+    timed: HashMap<TaskId, Instant>,
+}
+
+impl Keeper {
+    fn run(mut self, rounds: &Receiver<ToStore>) {
+        let mut rested = true;
+        loop {
+            let patience = if rested { Duration::from_secs(3600) } else { REST };
+            let first = match rounds.recv_timeout(patience) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    if !rested {
+                        self.store.rest(self.clock.now());
+                    }
+                    rested = true;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            rested = false;
+            let mut group = Group::default();
+            for message in std::iter::once(first).chain(rounds.try_iter().take(ROUND_MAX)) {
+                match message {
+                    ToStore::Round { generation, batch, held } => group.take(generation, batch, held),
+                    other => {
+                        self.finish(std::mem::take(&mut group));
+                        if !self.other(other) {
+                            return;
+                        }
+                    }
+                }
+            }
+            self.finish(group);
+        }
+    }
+
+    fn other(&mut self, message: ToStore) -> bool {
+        match message {
+            ToStore::Started { task, received } => {
+                if self.timed.len() >= TIMED_MAX {
+                    self.timed.clear();
+                }
+                self.timed.insert(task, received);
+            }
+            ToStore::Load { reply } => drop(reply.send(self.store.load())),
+            ToStore::Probe { index, done } => drop(done.send(self.store.probe(index, self.clock.now()).is_ok())),
+            ToStore::Stop { done } => {
+                self.store.rest(self.clock.now());
+                let _ = done.send(());
+                return false;
+            }
+            ToStore::Round { .. } => {}
+        }
+        true
+    }
+
+    /// Makes a group durable and lets go what was held for it.
+    fn finish(&mut self, group: Group) {
+        let outcome = match group.batches.is_empty() {
+            true => Ok(()),
+            false => self.store.commit(&group.batches),
+        };
+        match outcome {
+            Ok(()) => {
+                self.tell_starts(&group.batches);
+                group.held.into_iter().for_each(release);
+            }
+            Err(error) => {
+                let cause = format!("{error:#}");
+                tracing::error!(cause, "a batch could not be made durable");
+                group.held.into_iter().for_each(|held| refuse(held, &cause));
+                let _ = self.failed.send(ToCore::CommitFailed { generation: group.generation, cause });
+            }
+        }
+    }
+
+    fn tell_starts(&mut self, batches: &[control::Batch]) {
+        for change in batches.iter().flat_map(|batch| &batch.changes) {
+            let Change::TaskReported { id, report, .. } = change else { continue };
+            if report.status != Some(ContainerStatus::Running) {
+                continue;
+            }
+            if let Some(received) = self.timed.remove(id) {
+                let ms = received.elapsed().as_secs_f64() * 1000.0;
+                tracing::info!(target: "gantry::start", task = %id, ms, "running and durable");
+            }
+        }
+    }
+}
+
+/// Rounds that are made durable together.
+#[derive(Default)]
+struct Group {
+    generation: u64,
+    batches: Vec<control::Batch>,
+    held: Vec<Held>,
+}
+
+impl Group {
+    fn take(&mut self, generation: u64, batch: Option<control::Batch>, held: Vec<Held>) {
+        self.generation = generation;
+        self.batches.extend(batch);
+        self.held.extend(held);
+    }
+}
+
+fn release(held: Held) {
+    // A waiter that has gone away is no failure: what was decided stands.
+    match held {
+        Held::Answer(reply, answer) => drop(reply.send(*answer)),
+        Held::Connected(reply, answer) => drop(reply.send(answer)),
+        Held::Session(sender, message) => drop(sender.send(message)),
+    }
+}
+
+fn refuse(held: Held, cause: &str) {
+    match held {
+        Held::Answer(reply, _) => drop(reply.send(Err(store_fault(cause)))),
+        Held::Connected(reply, _) => {
+            let message = store_fault(cause).message;
+            drop(reply.send(Err(Refusal { kind: "ServerException", message })));
+        }
+        Held::Session(sender, _) => {
+            let reason = "the server must reload".to_owned();
+            drop(sender.send(ToSession::Close { code: 1011, reason }));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! HTTP: one endpoint for every service. A request is routed, authenticated, decoded, decided and encoded; whatever goes
+//! wrong is a fault in the protocol that the client speaks.
+
+use super::core::Handle;
+use super::keys::Keys;
+use super::websocket;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use wire::Fault;
+use wire::http::{BODY_BYTES_MAX, HttpRequest, HttpResponse, Protocol};
+
+/// Connections at once; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 4096;
+/// A client that does not finish its headers in this time is let go.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that does not finish its body in this time is let go.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub type Reply = Response<Full<Bytes>>;
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, core: Handle, keys: Arc<Keys>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (core, keys) = (core.clone(), keys.clone());
+                tokio::spawn(async move {
+                    connection(stream, core, keys).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others must finish first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, core: Handle, keys: Arc<Keys>) {
+    // Replies are small and wanted at once.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let (core, keys) = (core.clone(), keys.clone());
+        async move { Ok::<_, Infallible>(answer(request, &core, &keys).await) }
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+async fn answer(request: Request<Incoming>, core: &Handle, keys: &Keys) -> Reply {
+    let request_id = core.request_id();
+    if websocket::is_upgrade(&request) {
+        return websocket::upgrade(request, core, keys).await;
+    }
+    let (head, body) = request.into_parts();
+    let limited = Limited::new(body, BODY_BYTES_MAX + 1);
+    let body = match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::from(vec![0; BODY_BYTES_MAX + 1]),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    };
+    let received = Instant::now();
+    let headers = headers(&head.headers);
+    let plain = HttpRequest {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or(""),
+        headers: &headers,
+        body: &body,
+    };
+    let response = decide(&plain, core, keys, received, &request_id).await;
+    reply(response)
+}
+
+async fn decide(
+    request: &HttpRequest<'_>,
+    core: &Handle,
+    keys: &Keys,
+    received: Instant,
+    request_id: &str,
+) -> HttpResponse {
+    let target = match wire::http::route(request) {
+        Ok(target) => target,
+        Err((protocol, fault)) => return wire::http::encode(protocol, Err(fault), request_id),
+    };
+    let call = keys
+        .verify(request, target.service.signing_name())
+        .and_then(|caller| Ok((caller, wire::http::decode(request, target)?)));
+    let answer = match call {
+        Ok((caller, call)) => core.request(caller, call, received).await,
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = &answer {
+        tracing::debug!(operation = target.operation.full_name(), %fault, request_id, "refused");
+    }
+    wire::http::encode(target.protocol, answer, request_id)
+}
+
+/// Headers as signatures need them: lower-case names, text values; a value that is no text signs as nothing.
+pub fn headers(map: &hyper::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+fn reply(response: HttpResponse) -> Reply {
+    let mut reply = Response::builder().status(response.status);
+    for (name, value) in response.headers {
+        reply = reply.header(name, value);
+    }
+    // The parts are ours: a status, header names and values that are all plain text.
+    reply.body(Full::new(Bytes::from(response.body))).unwrap_or_else(|_| Response::new(Full::new(Bytes::new())))
+}
+
+/// A fault in the plain JSON protocol, for requests that never reached a service.
+pub fn fault_reply(fault: Fault, request_id: &str) -> Reply {
+    reply(wire::http::encode(Protocol::Json11, Err(fault), request_id))
+}

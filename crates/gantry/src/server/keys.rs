@@ -1,0 +1,47 @@
+//! Who may sign requests, and what they are.
+
+use crate::clock::wall_ms;
+use crate::data_dir::KeyFile;
+use control::{Caller, Principal};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use wire::Fault;
+use wire::http::HttpRequest;
+use wire::sigv4::{self, Key, Secret, SigningKeys};
+
+/// The keys of a deployment.
+pub struct Keys {
+    region: String,
+    known: HashMap<String, (Key, Principal)>,
+    signing: Mutex<SigningKeys>,
+}
+
+impl Keys {
+    /// The operator's and the nodes' key.
+    pub fn new(operator: &KeyFile, node: &KeyFile, region: String) -> Self {
+        let entry = |file: &KeyFile, principal| (file.access_key_id.clone(), (key(file), principal));
+        let known = [entry(node, Principal::Node), entry(operator, Principal::Operator)].into();
+        Self { region, known, signing: Mutex::new(SigningKeys::default()) }
+    }
+
+    /// Who signed `request`, for which service.
+    pub fn verify(&self, request: &HttpRequest<'_>, service: &str) -> Result<Caller, Fault> {
+        let lookup = |access_key: &str| self.known.get(access_key).map(|(key, _)| key.clone());
+        let verified = {
+            let mut signing = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
+            sigv4::verify(request, wall_ms() / 1000, &lookup, &mut signing)?
+        };
+        verified.scoped_to(&self.region, service)?;
+        let principal = self.known.get(&verified.access_key).map_or(Principal::Node, |(_, principal)| *principal);
+        Ok(Caller { principal, access_key: verified.access_key })
+    }
+}
+
+/// A key as signatures take it.
+pub fn key(file: &KeyFile) -> Key {
+    Key {
+        access_key: file.access_key_id.clone(),
+        secret: Secret::new(file.secret_access_key.clone()),
+        session_token: None,
+    }
+}

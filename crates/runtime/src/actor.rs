@@ -1,0 +1,329 @@
+//! One task on its node: takes the task's orders one after the other, keeps the link to its supervisor, tells the node
+//! what becomes of it.
+//!
+//! ```text
+//! alone ── Supervise ──> asking ── State ──> linked ── Release ──> releasing ──> alone
+//!   ^                      │ Refused, Gone      │ Gone
+//!   └── SupervisorLost ────┴────────────────────┘
+//! ```
+
+use crate::directory::{TaskDirectory, now_ms};
+use crate::hands::Shared;
+use crate::link::Link;
+use crate::release;
+use crate::supervisor::protocol::{self, Assignment, PROTOCOL, Report, Start};
+use node::hands::{ContainerSpec, Event, Exit, FoundContainer, TaskKey, TaskLimits};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::oneshot;
+
+/// A supervisor that does not answer its assignment or its end for this long is killed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a task's actor is told, by the node or by its own supervisor.
+pub(crate) enum Order {
+    Record(String),
+    Supervise(TaskLimits),
+    Start(Box<ContainerSpec>),
+    Stop { container: String, force: bool },
+    Release,
+    NoteReported(String),
+    Forget,
+    /// A supervisor of an earlier life is connected; answers what it says of its containers.
+    Adopt(UnixStream, OwnedFd, oneshot::Sender<Option<Vec<FoundContainer>>>),
+    Report(u64, Report),
+    Gone(u64),
+}
+
+struct Actor {
+    shared: Arc<Shared>,
+    task: TaskKey,
+    directory: TaskDirectory,
+    orders: UnboundedReceiver<Order>,
+    inbox: WeakUnboundedSender<Order>,
+    link: Option<Link>,
+    links: u64,
+    /// Orders that came while an answer was awaited; first in line.
+    backlog: VecDeque<Order>,
+    /// Why the supervisor went, in its own words.
+    refused: Option<String>,
+}
+
+/// An actor's life: until `Forget`, or until the runtime is dropped.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    task: TaskKey,
+    orders: UnboundedReceiver<Order>,
+    inbox: WeakUnboundedSender<Order>,
+) {
+    let directory = shared.directory(&task);
+    let mut actor = Actor {
+        shared,
+        task,
+        directory,
+        orders,
+        inbox,
+        link: None,
+        links: 0,
+        backlog: VecDeque::new(),
+        refused: None,
+    };
+    loop {
+        let order = match actor.backlog.pop_front() {
+            Some(order) => order,
+            None => match actor.orders.recv().await {
+                Some(order) => order,
+                None => break,
+            },
+        };
+        let last = matches!(order, Order::Forget);
+        actor.obey(order).await;
+        if last {
+            break;
+        }
+    }
+}
+
+impl Actor {
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Record(record) => {
+                let error = self.directory.write_record(&record).err().map(|error| error.to_string());
+                self.tell(|task| Event::Recorded { task, error });
+            }
+            Order::Supervise(limits) => self.supervise(limits).await,
+            Order::Start(spec) => self.start(*spec).await,
+            Order::Stop { container, force } => {
+                self.send(&protocol::Order::Stop { container, force }).await;
+            }
+            Order::Release => self.release().await,
+            Order::NoteReported(status) => {
+                if let Err(error) = self.directory.write_reported(&status) {
+                    tracing::warn!(task = %self.task, %error, "cannot note what was reported");
+                }
+            }
+            Order::Forget => self.forget(),
+            Order::Adopt(socket, pidfd, answer) => {
+                let containers = self.adopt(socket, pidfd).await;
+                // The asker waits for as long as it lives.
+                let _ = answer.send(containers);
+            }
+            Order::Report(number, report) if self.is_current(number) => self.report(report),
+            Order::Gone(number) if self.is_current(number) => self.lost("the supervisor has died"),
+            // Of a link that was given up.
+            Order::Report(..) | Order::Gone(_) => {}
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce(TaskKey) -> Event) {
+        self.shared.tell(event(self.task.clone()));
+    }
+
+    fn is_current(&self, number: u64) -> bool {
+        self.link.as_ref().is_some_and(|link| link.number == number)
+    }
+
+    fn lost(&mut self, message: &str) {
+        self.link = None;
+        let message = self.refused.take().unwrap_or_else(|| message.to_owned());
+        self.tell(|task| Event::SupervisorLost { task, message });
+    }
+
+    async fn send(&mut self, order: &protocol::Order) {
+        let Some(link) = &mut self.link else { return };
+        if link.send(order).await.is_err() {
+            // It is dead or stuck; either way the reader tells of its end.
+            link.kill();
+        }
+    }
+
+    async fn supervise(&mut self, limits: TaskLimits) {
+        if self.link.is_some() || self.reconnect().await {
+            self.tell(|task| Event::Supervised { task });
+            return;
+        }
+        let assignment = Assignment {
+            task: self.task.clone(),
+            directory: self.directory.path().to_owned(),
+            socket: self.shared.place.socket(&self.task),
+            limits,
+        };
+        if let Err(error) = self.employ(assignment).await {
+            self.lost(&format!("cannot start a supervisor: {error}"));
+            return;
+        }
+        match self.state().await {
+            Some(_) => self.tell(|task| Event::Supervised { task }),
+            None => {
+                if let Some(link) = &self.link {
+                    link.kill();
+                }
+                self.lost("the supervisor did not take the task over");
+            }
+        }
+    }
+
+    async fn employ(&mut self, assignment: Assignment) -> std::io::Result<()> {
+        let spare = self.shared.spares.take()?;
+        self.connect(spare.socket, spare.pidfd)?;
+        match &mut self.link {
+            Some(link) => link.send(&protocol::Order::Assign(assignment)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn connect(&mut self, socket: UnixStream, pidfd: OwnedFd) -> std::io::Result<()> {
+        self.links += 1;
+        self.refused = None;
+        self.link = Some(Link::new(self.links, socket, pidfd, self.inbox.clone())?);
+        Ok(())
+    }
+
+    /// The supervisor's first words; `None` when they do not come. Orders that come in between are kept back.
+    async fn state(&mut self) -> Option<Vec<FoundContainer>> {
+        let deadline = tokio::time::Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            match tokio::time::timeout_at(deadline, self.orders.recv()).await {
+                Ok(Some(Order::Report(number, Report::State { version, containers })))
+                    if self.is_current(number) =>
+                {
+                    return (version <= PROTOCOL).then_some(containers);
+                }
+                Ok(Some(Order::Report(number, report))) if self.is_current(number) => {
+                    self.report(report);
+                }
+                Ok(Some(Order::Gone(number))) if self.is_current(number) => return None,
+                Ok(Some(order)) => self.backlog.push_back(order),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    async fn adopt(&mut self, socket: UnixStream, pidfd: OwnedFd) -> Option<Vec<FoundContainer>> {
+        self.connect(socket, pidfd).ok()?;
+        let containers = self.state().await;
+        if containers.is_none() {
+            self.link = None;
+        }
+        containers
+    }
+
+    /// To a supervisor that is there from before; its containers' state is told again.
+    async fn reconnect(&mut self) -> bool {
+        let Some((socket, pidfd)) = release::living(&self.shared.place, &self.task, &self.directory) else {
+            return false;
+        };
+        let Some(containers) = self.adopt(socket, pidfd).await else { return false };
+        for container in containers {
+            self.retell(container);
+        }
+        true
+    }
+
+    fn retell(&mut self, found: FoundContainer) {
+        let FoundContainer { name, runtime_id, started_at, exit, .. } = found;
+        if let Some(at) = started_at {
+            self.report(Report::Created { container: name.clone(), runtime_id, at });
+            self.report(Report::Started { container: name.clone(), at });
+        }
+        match exit {
+            Some(exit) if started_at.is_none() => self.report(Report::Failed { container: name, exit }),
+            Some(exit) => self.report(Report::Exited { container: name, exit }),
+            None => {}
+        }
+    }
+
+    async fn start(&mut self, spec: ContainerSpec) {
+        let container = spec.name.clone();
+        let refused = |reason: &str| Event::ContainerFailed {
+            task: self.task.clone(),
+            container: container.clone(),
+            exit: Exit {
+                code: None,
+                out_of_memory: false,
+                reason: Some(format!("CannotCreateContainerError: {reason}")),
+                at: now_ms(),
+            },
+        };
+        let Some(image) = self.shared.images.by_digest(&spec.image_digest) else {
+            self.shared.tell(refused(&format!("image {} is not on this node", spec.image_digest)));
+            return;
+        };
+        if self.link.is_none() {
+            self.shared.tell(refused("the task has no supervisor"));
+            return;
+        }
+        let network = self.shared.place.network(&self.task);
+        let start = Start { spec, image: image.config, layers: image.layers, network };
+        self.send(&protocol::Order::Start(Box::new(start))).await;
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Created { container, runtime_id, at } => {
+                self.tell(|task| Event::ContainerCreated { task, container, runtime_id, at });
+            }
+            Report::Started { container, at } => {
+                self.tell(|task| Event::ContainerStarted { task, container, at });
+            }
+            Report::Failed { container, exit } => {
+                self.tell(|task| Event::ContainerFailed { task, container, exit });
+            }
+            Report::Exited { container, exit } => {
+                self.tell(|task| Event::ContainerExited { task, container, exit });
+            }
+            Report::Refused { message } => self.refused = Some(message),
+            // Asked for and taken in `state`.
+            Report::State { .. } => {}
+        }
+    }
+
+    async fn release(&mut self) {
+        self.end_supervisor().await;
+        self.link = None;
+        let (shared, task, directory) =
+            (self.shared.clone(), self.task.clone(), self.directory.clone());
+        let clean = move || release::release(&shared, &task, &directory);
+        if let Err(error) = tokio::task::spawn_blocking(clean).await {
+            tracing::error!(task = %self.task, %error, "release failed");
+        }
+        self.tell(|task| Event::Released { task });
+        let writable = self.directory.rootfs();
+        tokio::task::spawn_blocking(move || drop(std::fs::remove_dir_all(writable)));
+    }
+
+    /// Asks it to end, and tells the exits that it still reports.
+    async fn end_supervisor(&mut self) {
+        self.send(&protocol::Order::End).await;
+        let deadline = tokio::time::Instant::now() + ANSWER_TIMEOUT;
+        while self.link.is_some() {
+            match tokio::time::timeout_at(deadline, self.orders.recv()).await {
+                Ok(Some(Order::Report(number, report))) if self.is_current(number) => {
+                    self.report(report);
+                }
+                Ok(Some(Order::Gone(number))) if self.is_current(number) => self.link = None,
+                Ok(Some(order)) => self.backlog.push_back(order),
+                Ok(None) | Err(_) => {
+                    if let Some(link) = self.link.take() {
+                        link.kill();
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.link = None;
+        match release::set_aside(&self.shared.tasks, &self.task, &self.directory) {
+            Ok(aside) => {
+                tokio::task::spawn_blocking(move || drop(std::fs::remove_dir_all(aside)));
+            }
+            Err(error) => tracing::error!(task = %self.task, %error, "cannot delete the task's directory"),
+        }
+        self.tell(|task| Event::Forgotten { task });
+    }
+}

@@ -1,0 +1,343 @@
+//! The fake hands of a node: they take orders, need time, sometimes fail, and are interrupted by the node's death. What
+//! they do they do to the `Host`; they never decide.
+
+use crate::agenda::{Event as Later, Step};
+use crate::host::{Contained, Nature, digest, nature};
+use crate::world::World;
+use model::Millis;
+use node::hands::{Command, Event, Exit, ImageFailure, TaskKey};
+
+/// An order that is being carried out.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub command: Command,
+    pub due: Millis,
+    pub failure: Option<String>,
+}
+
+/// Failing: how the order's subject puts it.
+const NO_SPACE: &str = "no space left on device";
+
+impl World {
+    /// Takes an order of a node.
+    pub fn order(&mut self, agent: usize, command: Command) {
+        let (task, life) = (command.task().clone(), self.agents[agent].life);
+        self.check_order(agent, &command);
+        self.note(format!("node-{agent} orders {}", self.put(&command)));
+        let mut due = self.now + self.duration(agent, &command);
+        if matches!(command, Command::Release { .. }) {
+            self.cancel(agent, &task);
+        }
+        // The orders that end something come after what was ordered before them.
+        if matches!(command, Command::Release { .. } | Command::Forget { .. } | Command::NoteReported { .. }) {
+            let jobs = self.agents[agent].jobs.values().filter(|job| *job.command.task() == task);
+            due = jobs.map(|job| job.due + 1).chain([due]).max().unwrap_or(due);
+        }
+        let may_fail = matches!(
+            command,
+            Command::Record { .. }
+                | Command::AttachNetwork { .. }
+                | Command::PrepareImage { .. }
+                | Command::Supervise { .. }
+        );
+        let fails = may_fail && self.chance.hands.per_mille(self.weather.failing_orders);
+        if let Command::PrepareImage { container, image, .. } = &command
+            && !self.agents[agent].host.images.contains(image)
+        {
+            let event = Event::ImagePulling { task, container: container.clone() };
+            self.tell(agent, event);
+        }
+        let job = self.next_serial();
+        let failure = fails.then(|| NO_SPACE.to_owned());
+        self.agents[agent].jobs.insert(job, Job { command, due, failure });
+        self.agenda.plan(due, Later::JobDone { agent, life, job });
+    }
+
+    fn duration(&mut self, agent: usize, command: &Command) -> Millis {
+        let range = match command {
+            Command::Record { .. } => self.weather.record_ms,
+            Command::PrepareImage { image, .. } if !self.agents[agent].host.images.contains(image) => {
+                self.weather.pull_ms
+            }
+            Command::PrepareImage { .. } => (0, 1),
+            _ => self.weather.order_ms,
+        };
+        self.chance.hands.between(range)
+    }
+
+    /// `Release` ends whatever is being done for the task; some of it happens nevertheless.
+    fn cancel(&mut self, agent: usize, task: &TaskKey) {
+        let jobs = self.agents[agent].jobs.iter();
+        let jobs: Vec<u64> = jobs.filter(|(_, job)| job.command.task() == task).map(|(id, _)| *id).collect();
+        for job in jobs {
+            let keeps = matches!(self.agents[agent].jobs[&job].command, Command::NoteReported { .. });
+            if !keeps && let Some(job) = self.agents[agent].jobs.remove(&job) {
+                self.interrupt(agent, &job.command);
+            }
+        }
+    }
+
+    /// An order is done.
+    pub fn job_done(&mut self, agent: usize, life: u32, job: u64) {
+        if self.agents[agent].life != life {
+            return;
+        }
+        let Some(Job { command, failure, .. }) = self.agents[agent].jobs.remove(&job) else { return };
+        let event = match failure {
+            Some(problem) => failed(&command, self.now, problem),
+            None => self.carry_out(agent, &command),
+        };
+        if let Some(event) = event {
+            self.tell(agent, event);
+        }
+        self.check_hosts();
+    }
+
+    /// Does it and says what the node is told.
+    fn carry_out(&mut self, agent: usize, command: &Command) -> Option<Event> {
+        let task = command.task().clone();
+        if let Command::PrepareImage { container, image, .. } = command {
+            return Some(self.prepare_image(agent, task, container, image));
+        }
+        if let Command::StartContainer { spec, .. } = command {
+            self.supervisor_starts(agent, &task, &spec.name, &spec.image_digest);
+            return None;
+        }
+        if let Command::StopContainer { container, force, .. } = command {
+            self.supervisor_signals(agent, &task, container, *force);
+            return None;
+        }
+        let directories = &mut self.agents[agent].host.directories;
+        match command {
+            Command::Record { record, .. } => {
+                directories.entry(task.clone()).or_default().record = Some(record.clone());
+                Some(Event::Recorded { task, error: None })
+            }
+            Command::AttachNetwork { interface, .. } => {
+                directories.get_mut(&task)?.interface = Some(interface.clone());
+                Some(Event::NetworkReady { task })
+            }
+            Command::Supervise { .. } => {
+                directories.get_mut(&task)?.supervised = true;
+                Some(Event::Supervised { task })
+            }
+            Command::Release { .. } => {
+                if let Some(directory) = directories.get_mut(&task) {
+                    directory.release(true);
+                }
+                Some(Event::Released { task })
+            }
+            Command::NoteReported { status, .. } => {
+                directories.get_mut(&task)?.reported = Some(status.clone());
+                None
+            }
+            Command::Forget { .. } => {
+                directories.remove(&task);
+                Some(Event::Forgotten { task })
+            }
+            Command::PrepareImage { .. } | Command::StartContainer { .. } | Command::StopContainer { .. } => None,
+        }
+    }
+
+    fn prepare_image(&mut self, agent: usize, task: TaskKey, container: &str, image: &str) -> Event {
+        let container = container.to_owned();
+        if image.starts_with("missing") {
+            let message = format!("pull image manifest has been retried 1 time(s): {image}: not found");
+            let failure = ImageFailure { error: "CannotPullContainerError".to_owned(), message };
+            return Event::ImageFailed { task, container, failure };
+        }
+        self.agents[agent].host.images.insert(image.to_owned());
+        Event::ImageReady { task, container, digest: digest(image) }
+    }
+
+    /// The order to start has reached the supervisor, which goes on whatever becomes of the node.
+    fn supervisor_starts(&mut self, agent: usize, task: &TaskKey, name: &str, image_digest: &str) {
+        let image = self.agents[agent].host.images.iter().find(|image| digest(image) == image_digest).cloned();
+        let serial = self.next_serial();
+        let boot = self.agents[agent].host.boot;
+        let Some(directory) = self.agents[agent].host.directories.get_mut(task) else { return };
+        if !directory.supervised {
+            return;
+        }
+        if let Some(known) = directory.containers.get(name) {
+            let repeated = self.repeat(task, name, known);
+            return repeated.into_iter().for_each(|event| self.tell(agent, event));
+        }
+        let Some(image) = image else {
+            return self.fail("a container is started from an image that is there", format!("{task} {name}"));
+        };
+        let stuck = nature(&image) == Nature::Stuck;
+        let new = Contained { serial, image, created: false, started_at: None, running: false, exit: None };
+        directory.containers.insert(name.to_owned(), new);
+        if !stuck {
+            self.plan_step(agent, boot, task, name, serial, Step::Create);
+        }
+    }
+
+    /// What the node hears when it orders a start again.
+    fn repeat(&self, task: &TaskKey, name: &str, known: &Contained) -> Vec<Event> {
+        let (task, container) = (task.clone(), name.to_owned());
+        let mut told = Vec::new();
+        if known.created {
+            let runtime_id = known.runtime_id();
+            let (task, container) = (task.clone(), container.clone());
+            told.push(Event::ContainerCreated { task, container, runtime_id, at: self.now });
+        }
+        if let Some(at) = known.started_at {
+            told.push(Event::ContainerStarted { task: task.clone(), container: container.clone(), at });
+        }
+        if let Some(exit) = &known.exit {
+            told.push(Event::ContainerExited { task, container, exit: exit.clone() });
+        }
+        told
+    }
+
+    fn plan_step(&mut self, agent: usize, boot: u32, task: &TaskKey, container: &str, serial: u64, step: Step) {
+        let takes = match step {
+            Step::Exit { .. } => self.chance.hands.between((50, 20_000)),
+            Step::Signal { code: 137 } => 1,
+            Step::Create | Step::Start | Step::Signal { .. } => self.chance.hands.between(self.weather.order_ms),
+        };
+        let (task, container) = (task.clone(), container.to_owned());
+        self.agenda.plan(self.now + takes, Later::Supervised { agent, boot, task, container, serial, step });
+    }
+
+    /// The supervisor, or the kernel, goes on with a container.
+    pub fn supervised(&mut self, at: (usize, u32), task: &TaskKey, container: &str, serial: u64, step: Step) {
+        let (agent, boot) = at;
+        let host = &mut self.agents[agent].host;
+        if host.boot != boot {
+            return;
+        }
+        let Some(directory) = host.directories.get_mut(task) else { return };
+        let supervised = directory.supervised;
+        let Some(contained) = directory.containers.get_mut(container).filter(|c| c.serial == serial) else { return };
+        let kind = nature(&contained.image);
+        let (key, name) = (task.clone(), container.to_owned());
+        match step {
+            Step::Create if supervised && !contained.created => {
+                contained.created = true;
+                let runtime_id = contained.runtime_id();
+                self.tell(agent, Event::ContainerCreated { task: key, container: name, runtime_id, at: self.now });
+                self.plan_step(agent, boot, task, container, serial, Step::Start);
+            }
+            Step::Start if supervised && contained.started_at.is_none() && contained.exit.is_none() => {
+                if kind == Nature::Broken {
+                    let reason = "CannotStartContainerError: exec: no such file".to_owned();
+                    let exit = Exit { code: None, out_of_memory: false, reason: Some(reason), at: self.now };
+                    contained.exit = Some(exit.clone());
+                    return self.tell(agent, Event::ContainerFailed { task: key, container: name, exit });
+                }
+                contained.started_at = Some(self.now);
+                contained.running = true;
+                self.note(format!("host-{agent} runs {} {container}", self.trace.name(task.as_str())));
+                self.check_start(agent, task, container);
+                self.tell(agent, Event::ContainerStarted { task: key, container: name, at: self.now });
+                if let Nature::Brief { code, out_of_memory } = kind {
+                    self.plan_step(agent, boot, task, container, serial, Step::Exit { code, out_of_memory });
+                }
+            }
+            Step::Exit { code, out_of_memory } if contained.running => {
+                self.container_ends(agent, task, container, code, out_of_memory);
+            }
+            Step::Signal { code } if contained.running => self.container_ends(agent, task, container, code, false),
+            _ => {}
+        }
+        self.check_hosts();
+    }
+
+    /// The supervisor writes it down before it tells; without one nobody does.
+    fn container_ends(&mut self, agent: usize, task: &TaskKey, container: &str, code: i32, out_of_memory: bool) {
+        let Some(directory) = self.agents[agent].host.directories.get_mut(task) else { return };
+        let Some(contained) = directory.containers.get_mut(container) else { return };
+        contained.running = false;
+        if directory.supervised {
+            let exit = Exit { code: Some(code), out_of_memory, reason: None, at: self.now };
+            contained.exit = Some(exit.clone());
+            self.tell(agent, Event::ContainerExited { task: task.clone(), container: container.to_owned(), exit });
+        }
+        self.note(format!("host-{agent} ends {} {container} with {code}", self.trace.name(task.as_str())));
+    }
+
+    fn supervisor_signals(&mut self, agent: usize, task: &TaskKey, container: &str, force: bool) {
+        let boot = self.agents[agent].host.boot;
+        let Some(directory) = self.agents[agent].host.directories.get(task) else { return };
+        let Some(contained) = directory.containers.get(container).filter(|c| c.running) else { return };
+        let serial = contained.serial;
+        let deaf = nature(&contained.image) == Nature::Deaf;
+        match (force, deaf) {
+            (false, true) => {}
+            (false, false) => self.plan_step(agent, boot, task, container, serial, Step::Signal { code: 143 }),
+            (true, _) => self.plan_step(agent, boot, task, container, serial, Step::Signal { code: 137 }),
+        }
+    }
+
+    /// The node has died, or `Release` came: of an order that is half done, all, half or nothing has happened.
+    pub fn interrupt(&mut self, agent: usize, command: &Command) {
+        let whole = match self.chance.hands.below(3) {
+            0 => return,
+            1 => false,
+            _ => true,
+        };
+        let task = command.task().clone();
+        match command {
+            Command::Release { .. } => {
+                if let Some(directory) = self.agents[agent].host.directories.get_mut(&task) {
+                    directory.release(whole);
+                }
+            }
+            Command::StartContainer { spec, .. } if !whole => {
+                // Made, and its start forgotten: the node has to order it again.
+                let serial = self.next_serial();
+                let image = self.agents[agent].host.images.iter().find(|i| digest(i) == spec.image_digest).cloned();
+                let directory = self.agents[agent].host.directories.get_mut(&task);
+                if let (Some(directory), Some(image)) = (directory.filter(|d| d.supervised), image) {
+                    let new = Contained { serial, image, created: true, started_at: None, running: false, exit: None };
+                    directory.containers.entry(spec.name.clone()).or_insert(new);
+                }
+            }
+            _ if whole => drop(self.carry_out(agent, command)),
+            _ => {}
+        }
+    }
+
+    /// Tells the node something of a task it knows, a moment later and in order.
+    pub fn tell(&mut self, agent: usize, event: Event) {
+        let known = event.task().is_none_or(|task| self.agents[agent].told.contains(task));
+        if known && self.agents[agent].node.is_some() {
+            let life = self.agents[agent].life;
+            self.agenda.plan(self.now + 1, Later::HostSays { agent, life, event });
+        }
+    }
+
+    fn put(&self, command: &Command) -> String {
+        let task = self.trace.name(command.task().as_str());
+        match command {
+            Command::Record { .. } => format!("Record {task}"),
+            Command::AttachNetwork { interface, .. } => format!("AttachNetwork {task} {}", interface.address),
+            Command::PrepareImage { container, image, .. } => format!("PrepareImage {task} {container} {image}"),
+            Command::Supervise { .. } => format!("Supervise {task}"),
+            Command::StartContainer { spec, .. } => format!("StartContainer {task} {}", spec.name),
+            Command::StopContainer { container, force, .. } => {
+                format!("StopContainer {task} {container}{}", if *force { " by force" } else { "" })
+            }
+            Command::Release { .. } => format!("Release {task}"),
+            Command::NoteReported { status, .. } => format!("NoteReported {task} {status}"),
+            Command::Forget { .. } => format!("Forget {task}"),
+        }
+    }
+}
+
+fn failed(command: &Command, now: Millis, problem: String) -> Option<Event> {
+    let task = command.task().clone();
+    Some(match command {
+        Command::Record { .. } => Event::Recorded { task, error: Some(problem) },
+        Command::AttachNetwork { .. } => Event::NetworkFailed { task, message: problem },
+        Command::PrepareImage { container, .. } => {
+            let failure = ImageFailure { error: "CannotPullContainerError".to_owned(), message: problem };
+            Event::ImageFailed { task, container: container.clone(), failure }
+        }
+        Command::Supervise { .. } => Event::SupervisorLost { task, message: format!("{problem} at {now}") },
+        _ => return None,
+    })
+}

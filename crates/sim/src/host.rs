@@ -1,0 +1,134 @@
+//! What a host truly holds: directories, interfaces, supervisors, processes. It outlives the node's process; a reboot
+//! leaves the directories. Checkers read it; no production code sees it.
+
+use model::Millis;
+use node::hands::{Event, Exit, FoundContainer, Interface, TaskKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A host.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    /// Counts reboots.
+    pub boot: u32,
+    /// What registering answered; kept in the node's data directory.
+    pub arn: Option<String>,
+    /// One for each task.
+    pub directories: BTreeMap<TaskKey, Directory>,
+    /// Images that are unpacked.
+    pub images: BTreeSet<String>,
+}
+
+/// A task's directory and everything else a task has on the host.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    pub record: Option<String>,
+    /// The record cannot be read any more.
+    pub corrupt: bool,
+    pub reported: Option<String>,
+    pub interface: Option<Interface>,
+    pub supervised: bool,
+    pub containers: BTreeMap<String, Contained>,
+}
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Contained {
+    /// Tells this order from one before.
+    pub serial: u64,
+    pub image: String,
+    pub created: bool,
+    pub started_at: Option<Millis>,
+    /// Its process is there.
+    pub running: bool,
+    pub exit: Option<Exit>,
+}
+
+impl Contained {
+    pub fn runtime_id(&self) -> String {
+        format!("runtime-{}", self.serial)
+    }
+}
+
+/// How a container of an image behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Runs until it is told to end.
+    Steady,
+    /// Runs until it is killed.
+    Deaf,
+    /// Ends by itself.
+    Brief { code: i32, out_of_memory: bool },
+    /// Cannot be started.
+    Broken,
+    /// Never answers the order to start.
+    Stuck,
+}
+
+/// What workload and scripts can run; `missing` cannot be pulled.
+pub(crate) const IMAGES: [&str; 8] = ["steady", "deaf", "job", "crash", "hungry", "broken", "stuck", "missing"];
+
+/// The behaviour of an image's containers.
+pub(crate) fn nature(image: &str) -> Nature {
+    match image.split(':').next().unwrap_or(image) {
+        "deaf" => Nature::Deaf,
+        "job" => Nature::Brief { code: 0, out_of_memory: false },
+        "crash" => Nature::Brief { code: 3, out_of_memory: false },
+        "hungry" => Nature::Brief { code: 137, out_of_memory: true },
+        "broken" => Nature::Broken,
+        "stuck" => Nature::Stuck,
+        _ => Nature::Steady,
+    }
+}
+
+impl Host {
+    /// What the hands tell of a directory when the node starts.
+    pub fn found(&self, task: &TaskKey) -> Option<Event> {
+        let directory = self.directories.get(task)?;
+        let containers = directory.containers.iter().filter(|(_, contained)| contained.created);
+        let found = |(name, contained): (&String, &Contained)| FoundContainer {
+            name: name.clone(),
+            runtime_id: contained.runtime_id(),
+            image_digest: digest(&contained.image),
+            started_at: contained.started_at,
+            exit: contained.exit.clone(),
+        };
+        Some(Event::Found {
+            task: task.clone(),
+            record: directory.record.clone().filter(|_| !directory.corrupt),
+            supervised: directory.supervised,
+            containers: containers.map(found).collect(),
+            reported: directory.reported.clone(),
+        })
+    }
+
+    /// The power was off: no process, no namespace, the same files.
+    pub fn reboot(&mut self) {
+        self.boot += 1;
+        for directory in self.directories.values_mut() {
+            directory.supervised = false;
+            directory.interface = None;
+            directory.containers.values_mut().for_each(|contained| contained.running = false);
+        }
+    }
+}
+
+impl Directory {
+    /// A process of it is there.
+    pub fn is_alive(&self) -> bool {
+        self.supervised || self.containers.values().any(|contained| contained.running)
+    }
+
+    /// What `Release` does, whole or only its first half.
+    pub fn release(&mut self, whole: bool) {
+        self.supervised = false;
+        self.containers.values_mut().for_each(|contained| contained.running = false);
+        if whole {
+            self.interface = None;
+        }
+    }
+}
+
+/// The digest of an image's manifest.
+pub(crate) fn digest(image: &str) -> String {
+    format!("sha256:{:064x}", crate::trace::fnv(7, image.as_bytes()))
+}
