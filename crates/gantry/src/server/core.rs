@@ -86,7 +86,7 @@ enum ToStore {
     Round { generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
     Started { task: TaskId, received: Instant },
     Load { reply: Sender<Result<(model::State, u64)>> },
-    Probe { index: u64, done: Sender<bool> },
+    Probe { done: Sender<bool> },
     Stop { done: Sender<()> },
 }
 
@@ -345,11 +345,10 @@ impl Decider {
         self.refused = Some((cause, Instant::now() + PROBE));
         let Ok(Ok((state, index))) = loaded.recv() else { return };
         let (done, written) = channel();
-        let _ = self.store.send(ToStore::Probe { index: index + 1, done });
+        let _ = self.store.send(ToStore::Probe { done });
         let writes = written.recv() == Ok(true);
         let Ok(ids) = crate::data_dir::random().map(Ids::from_entropy) else { return };
         let Some(old) = self.control.take() else { return };
-        let index = index + u64::from(writes);
         self.control = Some(Control::new(self.clock.now(), old.into_config(), state, index, ids));
         if writes {
             tracing::warn!("the store takes writes again");
@@ -414,7 +413,7 @@ impl Keeper {
                 self.timed.insert(task, received);
             }
             ToStore::Load { reply } => drop(reply.send(self.store.load())),
-            ToStore::Probe { index, done } => drop(done.send(self.store.probe(index, self.clock.now()).is_ok())),
+            ToStore::Probe { done } => drop(done.send(self.store.probe().is_ok())),
             ToStore::Stop { done } => {
                 self.store.rest(self.clock.now());
                 let _ = done.send(());
