@@ -505,13 +505,13 @@ impl Task {
         }
     }
 
-    /// Code and words that follow from how its containers ended. A task that never ran and has a container with an
-    /// error shows that error, as Fargate does; otherwise the words are ECS's.
+    /// Code and words that follow from how its containers ended. A container that has an error and no exit code shows
+    /// that error, as Fargate does; otherwise the words are ECS's.
     fn stop_by_containers(&self) -> Stop {
         let failed =
             |container: &&Container| container.status == ContainerStatus::Stopped && container.exit_code.is_none();
         let reason = match self.containers.iter().filter(failed).find_map(|container| container.reason.clone()) {
-            Some(reason) => return Stop { code: StopCode::TaskFailedToStart, reason },
+            Some(reason) => return Stop { code: self.code_by_start(), reason },
             None => "Essential container in task exited".into(),
         };
         // A container that ran and exited at once still exited: AWS says EssentialContainerExited for it.

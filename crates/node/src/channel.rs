@@ -29,21 +29,23 @@ impl Node {
         self.frames.push_back(message.encode());
     }
 
-    /// A payload is acknowledged once all its tasks are on record.
+    /// A payload is acknowledged once all its tasks are on record, or over.
     fn take_payload(&mut self, now: Millis, payload: acs::Payload) {
         self.sequence = self.sequence.max(payload.seq_num);
         let mut waiting = std::collections::BTreeSet::new();
         for message in payload.tasks {
             let Some(task) = TaskKey::new(acs::id_of(&message.arn)) else { continue };
-            if message.desired_status == "STOPPED" {
-                self.take_stop(now, &task, message);
-            } else if let Some(entry) = self.tasks.get(&task) {
-                if entry.life == Life::Recording {
+            let stop = message.desired_status == "STOPPED";
+            match self.tasks.get(&task) {
+                // Its directory cannot be read and goes; what is wanted of it is heard when it comes again.
+                Some(entry) if entry.message.arn.is_empty() => drop(waiting.insert(task)),
+                Some(entry) if !stop && entry.recorded => {}
+                Some(_) if !stop => drop(waiting.insert(task)),
+                _ if stop => self.take_stop(now, &task, message),
+                _ => {
+                    self.take_task(&task, message);
                     waiting.insert(task);
                 }
-            } else {
-                self.take_task(&task, message);
-                waiting.insert(task);
             }
         }
         self.unacknowledged.retain(|known| known.message_id != payload.message_id);

@@ -60,7 +60,7 @@ pub(crate) struct Held {
     pub image: Wish<String>,
     pub stage: Stage,
     pub runtime_id: Option<String>,
-    /// When SIGKILL follows, once it was asked to end; `Some(0)`: it was sent.
+    /// When SIGKILL follows, once it was asked to end; `Some(0)`: it was sent, or is left to the release of the task.
     pub kill_at: Option<Millis>,
 }
 
@@ -70,6 +70,8 @@ pub(crate) struct Entry {
     pub message: acs::Task,
     pub interface: Option<Interface>,
     pub life: Life,
+    /// Its record is kept.
+    pub recorded: bool,
     pub stop_wanted: bool,
     pub network: Wish<()>,
     pub supervisor: Wish<()>,
@@ -98,6 +100,7 @@ impl Entry {
             containers: containers.collect(),
             interface: None,
             life: Life::Recording,
+            recorded: false,
             stop_wanted: message.desired_status == "STOPPED",
             network: Wish::Wanted,
             supervisor: Wish::Wanted,
@@ -128,6 +131,7 @@ impl Entry {
             return;
         }
         self.life = Life::Held;
+        self.recorded = error.is_none();
         if let Some(error) = error {
             self.fail(format!("ResourceInitializationError: the task could not be recorded: {error}"));
         }
@@ -228,6 +232,9 @@ impl Entry {
             self.execution_stopped = self.execution_stopped.max(at);
             self.stop_wanted = true;
         }
+        if self.has_started() {
+            self.reach(Phase::Started, at);
+        }
         if self.containers.iter().all(|held| matches!(held.stage, Stage::Stopped(_))) {
             self.stop_wanted = true;
         } else {
@@ -249,11 +256,12 @@ impl Entry {
         }
     }
 
-    /// Every container has been started; some may have ended since.
+    /// Every container has been started; some may have ended since. One that failed by itself and is not essential is
+    /// not waited for.
     pub fn has_started(&self) -> bool {
         self.containers.iter().all(|held| match &held.stage {
             Stage::Running => true,
-            Stage::Stopped(exit) => exit.code.is_some(),
+            Stage::Stopped(exit) => exit.code.is_some() || (!held.essential && exit.reason.is_some()),
             Stage::Pending | Stage::Starting => false,
         })
     }
@@ -306,12 +314,15 @@ impl Entry {
                 }
                 // One that is being started is asked to end as soon as it runs, and killed with the rest if it hangs.
                 Stage::Starting => {
-                    held.kill_at.get_or_insert(now + stop_timeout_ms(container));
+                    let kill_at = held.kill_at.get_or_insert(now + stop_timeout_ms(container));
+                    if *kill_at <= now {
+                        *kill_at = 0;
+                    }
                 }
                 Stage::Running => stop_running(now, task, held, container, commands),
             }
         }
-        let hangs = |held: &Held| held.stage == Stage::Starting && held.kill_at.is_some_and(|at| at <= now);
+        let hangs = |held: &Held| held.stage == Stage::Starting && held.kill_at == Some(0);
         let over = |held: &Held| matches!(held.stage, Stage::Stopped(_)) || hangs(held);
         if self.containers.iter().all(over) {
             self.life = Life::Releasing;

@@ -94,7 +94,7 @@ impl Node {
             }
             Event::Forgotten { task } => {
                 if self.tasks.get(&task).is_some_and(Entry::is_forgetting) {
-                    self.tasks.remove(&task);
+                    self.forgotten(&task);
                 }
                 return;
             }
@@ -169,10 +169,29 @@ impl Node {
         }
     }
 
+    /// A task that could not be recorded is not acknowledged before its end was told and heard.
     fn recorded(&mut self, now: Millis, task: &TaskKey, error: Option<String>) {
+        let kept = error.is_none();
         if let Some(entry) = self.tasks.get_mut(task) {
             entry.take_recorded(now, error);
         }
+        if kept {
+            self.waits_no_more(task);
+        }
+    }
+
+    /// The end was heard, so that nobody waits for the task. One whose record could not be read was never ended: it is
+    /// not acknowledged, and comes again.
+    fn forgotten(&mut self, task: &TaskKey) {
+        let Some(entry) = self.tasks.remove(task) else { return };
+        if entry.message.arn.is_empty() {
+            self.unacknowledged.retain(|payload| !payload.waiting.contains(task));
+        } else {
+            self.waits_no_more(task);
+        }
+    }
+
+    fn waits_no_more(&mut self, task: &TaskKey) {
         for payload in &mut self.unacknowledged {
             payload.waiting.remove(task);
         }

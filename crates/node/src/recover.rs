@@ -43,6 +43,7 @@ pub(crate) fn entry(now: Millis, found: Found) -> Entry {
     let readable = message.is_some();
     let mut entry = Entry::assigned(message.unwrap_or_default());
     entry.life = Life::Held;
+    entry.recorded = readable;
     entry.reports = Reports::told_before(found.reported.as_deref());
     if !readable {
         entry.reports = Reports::told_before(Some("STOPPED"));
@@ -51,7 +52,7 @@ pub(crate) fn entry(now: Millis, found: Found) -> Entry {
     }
     let ran = !found.containers.is_empty() || found.reported.is_some();
     for container in &found.containers {
-        take_container(now, &mut entry, container, found.supervised);
+        take_container(&mut entry, container, found.supervised);
     }
     match (found.supervised, ran) {
         (true, _) => entry.supervisor = Wish::Ready(()),
@@ -65,7 +66,7 @@ pub(crate) fn entry(now: Millis, found: Found) -> Entry {
     entry
 }
 
-fn take_container(now: Millis, entry: &mut Entry, found: &FoundContainer, supervised: bool) {
+fn take_container(entry: &mut Entry, found: &FoundContainer, supervised: bool) {
     let Some(held) = entry.containers.iter_mut().find(|held| held.name == found.name) else { return };
     held.runtime_id = Some(found.runtime_id.clone()).filter(|id| !id.is_empty());
     held.image = Wish::Ready(found.image_digest.clone());
@@ -74,7 +75,8 @@ fn take_container(now: Millis, entry: &mut Entry, found: &FoundContainer, superv
         (None, true, Some(_)) => Stage::Running,
         // Created and not started: the order is given again, and hands finish what was half done.
         (None, true, None) => Stage::Pending,
-        (None, false, _) => Stage::Stopped(lost(now)),
+        // Who held it is gone: `lose` says so.
+        (None, false, _) => Stage::Running,
     };
     if held.essential && matches!(held.stage, Stage::Stopped(_)) {
         entry.stop_wanted = true;

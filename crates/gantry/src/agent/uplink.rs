@@ -170,12 +170,16 @@ async fn session(
     to_send: &mut mpsc::UnboundedReceiver<String>,
 ) -> Result<()> {
     let known = registration.container_instance_arn.clone();
-    *registration = match register(config, Some(known)).await {
+    let renewed = match register(config, Some(known)).await {
         Ok(registration) => registration,
         // The instance was deregistered: this host is a new one to the control plane.
         Err(CallError::Fault(fault)) if fault.code == "ClientException" => register(config, None).await?,
         Err(error) => return Err(error.into()),
     };
+    if (&renewed.vpc_id, &renewed.vpc_cidr) != (&registration.vpc_id, &registration.vpc_cidr) {
+        bail!("the control plane is another deployment now: run `gantry down` here and start the node again");
+    }
+    *registration = renewed;
     let (control, telemetry) = discover(config, registration).await?;
     let mut socket = connect(&config.client, &control, &control_query(registration)).await?;
     let telemetry =
