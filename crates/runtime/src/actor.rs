@@ -21,15 +21,21 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::oneshot;
 
-/// A supervisor that does not answer its assignment or its end for this long is killed.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A supervisor that does not answer its assignment for this long is killed. Its death is seen at once; this is for one
+/// that hangs, on a host that may be slow.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A supervisor that has not ended this long after it was told to is killed, with what it holds.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a task's actor is told, by the node or by its own supervisor.
 pub(crate) enum Order {
     Record(String),
     Supervise(TaskLimits),
     Start(Box<ContainerSpec>),
-    Stop { container: String, force: bool },
+    Stop {
+        container: String,
+        force: bool,
+    },
     Release,
     NoteReported(String),
     Forget,
@@ -61,17 +67,8 @@ pub(crate) async fn run(
     inbox: WeakUnboundedSender<Order>,
 ) {
     let directory = shared.directory(&task);
-    let mut actor = Actor {
-        shared,
-        task,
-        directory,
-        orders,
-        inbox,
-        link: None,
-        links: 0,
-        backlog: VecDeque::new(),
-        refused: None,
-    };
+    let mut actor =
+        Actor { shared, task, directory, orders, inbox, link: None, links: 0, backlog: VecDeque::new(), refused: None };
     loop {
         let order = match actor.backlog.pop_front() {
             Some(order) => order,
@@ -188,9 +185,7 @@ impl Actor {
         let deadline = tokio::time::Instant::now() + ANSWER_TIMEOUT;
         loop {
             match tokio::time::timeout_at(deadline, self.orders.recv()).await {
-                Ok(Some(Order::Report(number, Report::State { version, containers })))
-                    if self.is_current(number) =>
-                {
+                Ok(Some(Order::Report(number, Report::State { version, containers }))) if self.is_current(number) => {
                     return (version <= PROTOCOL).then_some(containers);
                 }
                 Ok(Some(Order::Report(number, report))) if self.is_current(number) => {
@@ -268,6 +263,7 @@ impl Actor {
                 self.tell(|task| Event::ContainerCreated { task, container, runtime_id, at });
             }
             Report::Started { container, at } => {
+                self.shared.spares.breathe();
                 self.tell(|task| Event::ContainerStarted { task, container, at });
             }
             Report::Failed { container, exit } => {
@@ -285,8 +281,7 @@ impl Actor {
     async fn release(&mut self) {
         self.end_supervisor().await;
         self.link = None;
-        let (shared, task, directory) =
-            (self.shared.clone(), self.task.clone(), self.directory.clone());
+        let (shared, task, directory) = (self.shared.clone(), self.task.clone(), self.directory.clone());
         let clean = move || release::release(&shared, &task, &directory);
         if let Err(error) = tokio::task::spawn_blocking(clean).await {
             tracing::error!(task = %self.task, %error, "release failed");
@@ -299,7 +294,7 @@ impl Actor {
     /// Asks it to end, and tells the exits that it still reports.
     async fn end_supervisor(&mut self) {
         self.send(&protocol::Order::End).await;
-        let deadline = tokio::time::Instant::now() + ANSWER_TIMEOUT;
+        let deadline = tokio::time::Instant::now() + END_TIMEOUT;
         while self.link.is_some() {
             match tokio::time::timeout_at(deadline, self.orders.recv()).await {
                 Ok(Some(Order::Report(number, report))) if self.is_current(number) => {

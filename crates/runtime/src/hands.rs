@@ -15,6 +15,7 @@ use node::hands::{Command, Event, TaskKey};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,10 +127,7 @@ impl Actors {
 impl Runtime {
     /// Opens the node's directories, sweeps what belongs to no task, and readies supervisors. Must be called within a
     /// tokio runtime.
-    pub async fn open(
-        config: RuntimeConfig,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> Result<Self, RuntimeError> {
+    pub async fn open(config: RuntimeConfig, events: mpsc::UnboundedSender<Event>) -> Result<Self, RuntimeError> {
         let handle = Handle::current();
         let opened = handle.spawn_blocking({
             let handle = handle.clone();
@@ -157,9 +155,11 @@ impl Runtime {
         let data = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
         let tasks = data.join("tasks");
         for path in [&tasks, &place.private(), &place.sockets()] {
-            fs::create_dir_all(path)
-                .map_err(|source| RuntimeError::Directory { path: path.clone(), source })?;
+            fs::create_dir_all(path).map_err(|source| RuntimeError::Directory { path: path.clone(), source })?;
         }
+        // Records hold secrets of tasks, and writable layers may hold set-uid programs.
+        fs::set_permissions(&tasks, fs::Permissions::from_mode(0o700))
+            .map_err(|source| RuntimeError::Directory { path: tasks.clone(), source })?;
         let cgroups = Cgroups::discover()?;
         cgroups.create(&place.spare_cgroup())?;
         let images = ImageStore::open(&data.join("images"))?.with_insecure(config.insecure_registries);
@@ -185,10 +185,7 @@ impl Runtime {
         match command {
             Command::AttachNetwork { .. } => {}
             Command::PrepareImage { task, container, image } => self.prepare(task, container, image),
-            Command::Record { task, record } => {
-                self.anticipate();
-                order(&task, Order::Record(record));
-            }
+            Command::Record { task, record } => order(&task, Order::Record(record)),
             // Containers find their namespace by its path, whichever the mode.
             Command::Supervise { task, limits, network: _ } => order(&task, Order::Supervise(limits)),
             Command::StartContainer { task, spec } => order(&task, Order::Start(spec)),
@@ -214,12 +211,6 @@ impl Runtime {
         self.shared.directory(task).output(container)
     }
 
-    /// A task is about to need a supervisor and cgroups: what can be waited for now is.
-    fn anticipate(&self) {
-        let shared = self.shared.clone();
-        self.shared.handle.spawn_blocking(move || shared.cgroups.warm());
-    }
-
     fn prepare(&self, task: TaskKey, container: String, image: String) {
         let shared = self.shared.clone();
         self.shared.handle.spawn(async move {
@@ -231,16 +222,12 @@ impl Runtime {
                 }
             };
             let event = match shared.images.pull(&image, &progress).await {
-                Ok(image) => Event::ImageReady {
-                    task: task.clone(),
-                    container: container.clone(),
-                    digest: image.digest,
-                },
-                Err(error) => Event::ImageFailed {
-                    task: task.clone(),
-                    container: container.clone(),
-                    failure: error.into(),
-                },
+                Ok(image) => {
+                    Event::ImageReady { task: task.clone(), container: container.clone(), digest: image.digest }
+                }
+                Err(error) => {
+                    Event::ImageFailed { task: task.clone(), container: container.clone(), failure: error.into() }
+                }
             };
             shared.tell(event);
         });

@@ -20,15 +20,13 @@ impl Identity {
     /// The calling process.
     pub(crate) fn own(version: u32) -> io::Result<Self> {
         let pid = std::process::id();
-        let start_time =
-            start_time(pid).ok_or_else(|| io::Error::other("no start time in /proc/self/stat"))?;
+        let start_time = start_time(pid).ok_or_else(|| io::Error::other("no start time in /proc/self/stat"))?;
         Ok(Self { pid, start_time, boot_id: boot_id()?, version })
     }
 
     /// Whether that very process is alive now.
     pub(crate) fn is_alive(&self) -> bool {
-        boot_id().is_ok_and(|boot| boot == self.boot_id)
-            && start_time(self.pid) == Some(self.start_time)
+        boot_id().is_ok_and(|boot| boot == self.boot_id) && start_time(self.pid) == Some(self.start_time)
     }
 }
 

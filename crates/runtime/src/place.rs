@@ -9,6 +9,14 @@ pub(crate) fn is_node_id(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+/// Before the process number in the name of a spare supervisor's group; no task's key begins with it.
+const WAITING: &str = "s";
+
+/// Whether a group of this name (the last part) is a spare supervisor's.
+pub(crate) fn is_waiting(name: &str) -> bool {
+    name.strip_prefix(WAITING).is_some_and(|pid| pid.parse::<u32>().is_ok())
+}
+
 /// Names for one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -51,9 +59,14 @@ impl Place {
         format!("/gantry/{}", self.node_id)
     }
 
-    /// Where supervisors without a task wait.
+    /// Where supervisors without a task go to end.
     pub(crate) fn spare_cgroup(&self) -> String {
         format!("{}/spare", self.cgroup())
+    }
+
+    /// Where the supervisor with this process number waits for a task. In version 1 it becomes the task's group.
+    pub(crate) fn waiting_cgroup(&self, pid: u32) -> String {
+        format!("{}/{WAITING}{pid}", self.cgroup())
     }
 
     /// A task's cgroup: the supervisor's and the containers' below it.
@@ -70,6 +83,11 @@ pub(crate) fn supervisor_group(task_group: &str) -> String {
 /// The group that has the task's limits, the parent of its containers'.
 pub(crate) fn containers_group(task_group: &str) -> String {
     format!("{task_group}/c")
+}
+
+/// One container's group.
+pub(crate) fn container_group(task_group: &str, number: usize) -> String {
+    format!("{}/{number}", containers_group(task_group))
 }
 
 #[cfg(test)]

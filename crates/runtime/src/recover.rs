@@ -4,7 +4,7 @@ use crate::actor::Order;
 use crate::cgroup::Cgroups;
 use crate::directory::TaskDirectory;
 use crate::hands::{Actors, Shared};
-use crate::place::Place;
+use crate::place::{Place, is_waiting};
 use crate::release;
 use node::hands::{Event, FoundContainer, TaskKey};
 use std::fs;
@@ -57,9 +57,12 @@ pub(crate) fn sweep(tasks_directory: &Path, place: &Place, cgroups: &Cgroups) {
             }
         }
     }
-    let has_directory =
-        |task: &TaskKey| TaskDirectory::of(tasks_directory, task).path().is_dir();
+    let has_directory = |task: &TaskKey| TaskDirectory::of(tasks_directory, task).path().is_dir();
     for name in cgroups.children(&place.cgroup()) {
+        if is_waiting(&name) {
+            // Of a spare that was killed. A supervisor that has not moved out yet keeps it.
+            let _ = cgroups.remove_now(&format!("{}/{name}", place.cgroup()));
+        }
         let stray = TaskKey::new(&name).is_some_and(|task| !has_directory(&task));
         if stray {
             let group = format!("{}/{name}", place.cgroup());

@@ -20,11 +20,7 @@ const DEATH_TIMEOUT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 const TRIES: usize = 3;
 
 /// Connects to the task's supervisor, if the one on record is alive.
-pub(crate) fn living(
-    place: &Place,
-    task: &TaskKey,
-    directory: &TaskDirectory,
-) -> Option<(UnixStream, OwnedFd)> {
+pub(crate) fn living(place: &Place, task: &TaskKey, directory: &TaskDirectory) -> Option<(UnixStream, OwnedFd)> {
     let pidfd = process(directory)?;
     let socket = UnixStream::connect(place.socket(task)).ok()?;
     Some((socket, pidfd))
@@ -33,8 +29,7 @@ pub(crate) fn living(
 /// The supervisor on record, if that very process is alive.
 fn process(directory: &TaskDirectory) -> Option<OwnedFd> {
     let identity = directory.identity()?;
-    let pidfd =
-        rustix::process::pidfd_open(Pid::from_raw(identity.pid as i32)?, PidfdFlags::empty()).ok()?;
+    let pidfd = rustix::process::pidfd_open(Pid::from_raw(identity.pid as i32)?, PidfdFlags::empty()).ok()?;
     // Looked at after the descriptor was opened: now the number cannot come to mean another process.
     identity.is_alive().then_some(pidfd)
 }
@@ -52,6 +47,10 @@ pub(crate) fn release(shared: &Shared, task: &TaskKey, directory: &TaskDirectory
             Ok(()) => break,
             Err(error) => tracing::error!(%task, %error, "cannot clear the task's cgroup"),
         }
+    }
+    if let Some(identity) = directory.identity() {
+        // Version 2: a supervisor that ended early had not moved out of the group of its time as a spare.
+        let _ = shared.cgroups.remove_now(&shared.place.waiting_cgroup(identity.pid));
     }
     let _ = fs::remove_file(shared.place.socket(task));
 }

@@ -26,9 +26,7 @@ pub(super) fn allow_default_v1(group: &Path) -> Result<(), CgroupError> {
 
 /// Version 2: a program that answers 1 for what is allowed, attached to the group.
 pub(super) fn allow_default_v2(group: &Path) -> Result<(), CgroupError> {
-    let failed = |action| {
-        move |source| CgroupError::File { action, path: group.to_owned(), source }
-    };
+    let failed = |action| move |source| CgroupError::File { action, path: group.to_owned(), source };
     let directory = File::open(group).map_err(failed("open"))?;
     let program = load(&program()).map_err(failed("load the device filter of"))?;
     attach(&program, &directory).map_err(failed("attach the device filter to"))
@@ -136,14 +134,7 @@ fn load(code: &[Instruction]) -> io::Result<OwnedFd> {
     };
     // SAFETY: the structure is the leading part of `union bpf_attr` for this command, its size is given, and the code
     // and the licence it points to live until the call returns.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_LOAD,
-            &raw const attributes,
-            size_of::<LoadAttributes>(),
-        )
-    };
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<LoadAttributes>()) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -161,14 +152,8 @@ fn attach(program: &OwnedFd, group: &File) -> io::Result<()> {
     };
     // SAFETY: the structure is the leading part of `union bpf_attr` for this command, its size is given, and both
     // descriptors are open during the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_ATTACH,
-            &raw const attributes,
-            size_of::<AttachAttributes>(),
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

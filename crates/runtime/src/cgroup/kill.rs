@@ -28,10 +28,15 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Also the hierarchy that only tracks: a node's own group is there too.
+    fn all(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.hierarchies.iter().chain(&self.tracking)
+    }
+
     /// One round; whether anything was alive in any hierarchy.
     fn kill_once(&self, path: &str) -> bool {
         let mut alive = false;
-        for hierarchy in &self.hierarchies {
+        for hierarchy in self.all() {
             let group = hierarchy.group(path);
             let pids = processes(&group);
             if pids.is_empty() {
@@ -63,7 +68,7 @@ impl Cgroups {
 
     /// Removes the group and all below it; they must be empty. Blocks for a moment when the kernel is still busy.
     pub fn remove(&self, path: &str) -> Result<(), CgroupError> {
-        self.hierarchies.iter().try_for_each(|h| remove_in(h, path))
+        self.all().try_for_each(|h| remove_in(h, path))
     }
 }
 

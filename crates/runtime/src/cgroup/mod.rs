@@ -67,12 +67,14 @@ impl Hierarchy {
 /// All hierarchies of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroups {
+    /// Those in which tasks have groups.
     hierarchies: Vec<Hierarchy>,
+    /// The version 2 hierarchy of a hybrid host: no limits, but systemd ends a service by it.
+    tracking: Option<Hierarchy>,
 }
 
 /// Version 1 hierarchies without these hold nothing for us; processes stay where they are in them.
-const USED: [&str; 8] =
-    ["cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio", "name=systemd"];
+const USED: [&str; 8] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio", "name=systemd"];
 
 /// Version 2 controllers that our groups pass down.
 const PASSED_DOWN: [&str; 4] = ["cpu", "memory", "pids", "io"];
@@ -81,8 +83,14 @@ impl Cgroups {
     /// Reads what is mounted.
     pub fn discover() -> Result<Self, CgroupError> {
         let text = fs::read_to_string("/proc/self/mountinfo").map_err(CgroupError::Mounts)?;
-        let hierarchies = mounts::hierarchies(&text);
-        if hierarchies.is_empty() { Err(CgroupError::None) } else { Ok(Self { hierarchies }) }
+        let mut hierarchies = mounts::hierarchies(&text);
+        if hierarchies.is_empty() {
+            return Err(CgroupError::None);
+        }
+        let limits = |h: &Hierarchy| ["cpu", "memory", "pids"].iter().any(|name| h.has(name));
+        let hybrid = hierarchies.len() > 1;
+        let tracking = hierarchies.pop_if(|last| hybrid && last.unified && !limits(last));
+        Ok(Self { hierarchies, tracking })
     }
 
     /// The same hierarchies, seen below `to` instead of `from`.
@@ -95,7 +103,7 @@ impl Cgroups {
             };
             Hierarchy { root, ..hierarchy.clone() }
         };
-        Self { hierarchies: self.hierarchies.iter().map(moved).collect() }
+        Self { hierarchies: self.hierarchies.iter().map(moved).collect(), tracking: self.tracking.as_ref().map(moved) }
     }
 
     /// Only version 2, as on most hosts of today.
@@ -111,26 +119,66 @@ impl Cgroups {
     /// Moves a process (0: the caller) into the group, in every hierarchy.
     pub fn enter(&self, path: &str, pid: u32) -> Result<(), CgroupError> {
         let pid = pid.to_string();
-        self.hierarchies
-            .iter()
-            .try_for_each(|h| write(&h.group(path).join("cgroup.procs"), &pid))
+        self.hierarchies.iter().try_for_each(|h| write(&h.group(path).join("cgroup.procs"), &pid))
     }
 
-    /// As [`Cgroups::enter`], in the version 1 hierarchies only.
-    pub fn enter_version_1(&self, path: &str, pid: u32) -> Result<(), CgroupError> {
-        let pid = pid.to_string();
-        self.hierarchies
-            .iter()
-            .filter(|h| !h.unified)
-            .try_for_each(|h| write(&h.group(path).join("cgroup.procs"), &pid))
+    /// Whether the calling process is in the group, in every hierarchy.
+    pub fn is_in(&self, path: &str) -> bool {
+        let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own: Vec<(&str, &str)> = text
+            .lines()
+            .filter_map(|line| {
+                let mut fields = line.splitn(3, ':').skip(1);
+                Some((fields.next()?, fields.next()?))
+            })
+            .collect();
+        self.hierarchies.iter().all(|hierarchy| {
+            own.iter().any(|(controllers, own)| {
+                let same = match hierarchy.controllers.first() {
+                    Some(name) if !hierarchy.unified => controllers.split(',').any(|c| c == name),
+                    _ => controllers.is_empty(),
+                };
+                same && *own == path
+            })
+        })
     }
 
-    /// Wakes the kernel's lock for moving processes. Version 1 waits up to 15 ms for it after a pause; asking for a
-    /// process that does not exist pays that wait ahead of time.
-    pub fn warm(&self) {
-        if let Some(first) = self.hierarchies.first() {
-            // The largest pid number is never in use; the error is the purpose.
-            let _ = fs::write(first.root.join("cgroup.procs"), "4194304");
+    /// Whether [`Cgroups::rename`] takes the processes along everywhere.
+    pub fn can_rename(&self) -> bool {
+        self.hierarchies.iter().all(|h| !h.unified)
+    }
+
+    /// Makes and enters the group in the hierarchy that only tracks, if there is one: out of the reach of whoever ends
+    /// the service that started us.
+    pub fn enter_tracking(&self, path: &str) -> Result<(), CgroupError> {
+        let Some(tracking) = &self.tracking else { return Ok(()) };
+        create_in(tracking, path)?;
+        write(&tracking.group(path).join("cgroup.procs"), &std::process::id().to_string())
+    }
+
+    /// Gives a group another name, with all that is below and in it. Version 2 cannot: there the new group is made, and
+    /// the old one stays with what is in it.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), CgroupError> {
+        for hierarchy in &self.hierarchies {
+            if hierarchy.unified {
+                create_in(hierarchy, to)?;
+                continue;
+            }
+            let from = hierarchy.group(from);
+            fs::rename(&from, hierarchy.group(to)).map_err(|source| CgroupError::File {
+                action: "rename",
+                path: from,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The group's directory, for processes to be born in it; only where there is a single, version 2 hierarchy.
+    pub fn birthplace(&self, path: &str) -> Option<fs::File> {
+        match self.hierarchies.as_slice() {
+            [only] if only.unified => fs::File::open(only.group(path)).ok(),
+            _ => None,
         }
     }
 
@@ -197,11 +245,8 @@ fn pass_controllers_down(hierarchy: &Hierarchy, path: &str) -> Result<(), Cgroup
     if !hierarchy.unified {
         return Ok(());
     }
-    let wanted: Vec<String> = PASSED_DOWN
-        .iter()
-        .filter(|name| hierarchy.has(name))
-        .map(|name| format!("+{name}"))
-        .collect();
+    let wanted: Vec<String> =
+        PASSED_DOWN.iter().filter(|name| hierarchy.has(name)).map(|name| format!("+{name}")).collect();
     if wanted.is_empty() {
         return Ok(());
     }
@@ -210,8 +255,7 @@ fn pass_controllers_down(hierarchy: &Hierarchy, path: &str) -> Result<(), Cgroup
 }
 
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
-    fs::write(path, value)
-        .map_err(|source| CgroupError::File { action: "write", path: path.to_owned(), source })
+    fs::write(path, value).map_err(|source| CgroupError::File { action: "write", path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -234,7 +278,7 @@ mod tests {
             controllers: vec!["memory".into()],
             unified: false,
         };
-        let here = Cgroups { hierarchies: vec![hierarchy] };
+        let here = Cgroups { hierarchies: vec![hierarchy], tracking: None };
         let there = here.seen_below(Path::new("/sys/fs/cgroup"), Path::new("/run/x/cg"));
         assert_eq!(there.views("/gantry/a")[0].1, Path::new("/run/x/cg/memory/gantry/a"));
     }

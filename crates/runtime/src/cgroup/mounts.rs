@@ -10,9 +10,8 @@ pub(super) fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
         let Some(hierarchy) = hierarchy(line) else { continue };
-        let known = found.iter().any(|have| {
-            have.unified == hierarchy.unified && have.controllers == hierarchy.controllers
-        });
+        let known =
+            found.iter().any(|have| have.unified == hierarchy.unified && have.controllers == hierarchy.controllers);
         if !known {
             found.push(hierarchy);
         }

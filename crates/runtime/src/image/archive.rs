@@ -171,10 +171,7 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    fn load_oci<R: Read + Seek>(
-        self: &Arc<Self>,
-        members: &mut Members<R>,
-    ) -> Result<Vec<LoadedImage>, ArchiveError> {
+    fn load_oci<R: Read + Seek>(self: &Arc<Self>, members: &mut Members<R>) -> Result<Vec<LoadedImage>, ArchiveError> {
         let index: Index = members.document("index.json", MANIFEST_BYTES_MAX)?.0;
         check_count(index.manifests.len())?;
         let mut loaded = Vec::new();
@@ -197,11 +194,9 @@ impl ImageStore {
                 })?;
                 (document, bytes) = members.blob(&native.digest, MANIFEST_BYTES_MAX)?;
             }
-            let manifest: Manifest = serde_json::from_value(document).map_err(|source| {
-                ArchiveError::Document { member: descriptor.digest.clone(), source }
-            })?;
-            let (file, config): (ConfigFile, Vec<u8>) =
-                members.blob(&manifest.config.digest, CONFIG_BYTES_MAX)?;
+            let manifest: Manifest = serde_json::from_value(document)
+                .map_err(|source| ArchiveError::Document { member: descriptor.digest.clone(), source })?;
+            let (file, config): (ConfigFile, Vec<u8>) = members.blob(&manifest.config.digest, CONFIG_BYTES_MAX)?;
             let layers: Vec<String> = manifest.layers.iter().map(|layer| blob_member(&layer.digest)).collect();
             let digest = self.load_image(members, &bytes, &config, &file, &layers)?;
             loaded.extend(self.tag_loaded(&digest, &names)?);
@@ -318,8 +313,7 @@ impl<R: Read + Seek> Members<R> {
     }
 
     fn open(&mut self, name: &str) -> Result<impl Read + use<'_, R>, ArchiveError> {
-        let (offset, size) =
-            self.find(name).ok_or_else(|| ArchiveError::Missing { member: name.to_owned() })?;
+        let (offset, size) = self.find(name).ok_or_else(|| ArchiveError::Missing { member: name.to_owned() })?;
         self.archive.seek(SeekFrom::Start(offset)).map_err(ArchiveError::Read)?;
         Ok((&mut self.archive).take(size))
     }
@@ -333,11 +327,7 @@ impl<R: Read + Seek> Members<R> {
         Ok(bytes)
     }
 
-    fn document<T: for<'a> Deserialize<'a>>(
-        &mut self,
-        name: &str,
-        most: u64,
-    ) -> Result<(T, Vec<u8>), ArchiveError> {
+    fn document<T: for<'a> Deserialize<'a>>(&mut self, name: &str, most: u64) -> Result<(T, Vec<u8>), ArchiveError> {
         let bytes = self.bytes(name, most)?;
         let document = serde_json::from_slice(&bytes)
             .map_err(|source| ArchiveError::Document { member: name.to_owned(), source })?;
@@ -345,11 +335,7 @@ impl<R: Read + Seek> Members<R> {
     }
 
     /// A document named by its digest, verified.
-    fn blob<T: for<'a> Deserialize<'a>>(
-        &mut self,
-        wanted: &str,
-        most: u64,
-    ) -> Result<(T, Vec<u8>), ArchiveError> {
+    fn blob<T: for<'a> Deserialize<'a>>(&mut self, wanted: &str, most: u64) -> Result<(T, Vec<u8>), ArchiveError> {
         let member = blob_member(wanted);
         let (document, bytes) = self.document(&member, most)?;
         if digest(&bytes) != wanted {

@@ -94,11 +94,7 @@ impl ConfigFile {
             return Some(format!("image is for operating system {}", self.os));
         }
         if !self.architecture.is_empty() && self.architecture != architecture() {
-            return Some(format!(
-                "image is for architecture {}, this host is {}",
-                self.architecture,
-                architecture()
-            ));
+            return Some(format!("image is for architecture {}, this host is {}", self.architecture, architecture()));
         }
         if self.rootfs.diff_ids.len() > LAYERS_MAX {
             return Some(format!("image has more than {LAYERS_MAX} layers"));

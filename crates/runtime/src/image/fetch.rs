@@ -98,19 +98,15 @@ pub(super) fn client(plain: bool) -> Result<Client, FetchError> {
         platform_resolver: None,
         ..ClientConfig::default()
     };
-    Client::try_from(config).map_err(|error| FetchError::Client(error.to_string()))
+    Client::try_from(config).map_err(|error| FetchError::Client(crate::supervisor::chain(&error)))
 }
 
 impl Remote {
     pub(super) fn new(client: Client, reference: &Reference) -> Self {
         let (registry, repository) = (reference.registry().to_owned(), reference.repository().to_owned());
         let reference = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => {
-                RemoteReference::with_digest(registry, repository, digest.to_owned())
-            }
-            (None, tag) => {
-                RemoteReference::with_tag(registry, repository, tag.unwrap_or("latest").to_owned())
-            }
+            (Some(digest), _) => RemoteReference::with_digest(registry, repository, digest.to_owned()),
+            (None, tag) => RemoteReference::with_tag(registry, repository, tag.unwrap_or("latest").to_owned()),
         };
         Self { client, reference }
     }
@@ -136,10 +132,7 @@ impl Remote {
         };
         let expected = wanted.or(self.reference.digest()).map(str::to_owned);
         let fetch = || async {
-            let (bytes, _) = self
-                .client
-                .pull_manifest_raw(&reference, &RegistryAuth::Anonymous, &ACCEPTED)
-                .await?;
+            let (bytes, _) = self.client.pull_manifest_raw(&reference, &RegistryAuth::Anonymous, &ACCEPTED).await?;
             if bytes.len() as u64 > MANIFEST_BYTES_MAX {
                 return Err(FetchError::TooLarge { what: "manifest", most: MANIFEST_BYTES_MAX });
             }
@@ -184,9 +177,7 @@ impl Remote {
             digest: wanted.to_owned(),
             ..oci_client::manifest::OciDescriptor::default()
         };
-        self.client
-            .store_auth_if_needed(self.reference.resolve_registry(), &RegistryAuth::Anonymous)
-            .await;
+        self.client.store_auth_if_needed(self.reference.resolve_registry(), &RegistryAuth::Anonymous).await;
         let mut stream = if length == 0 {
             self.client.pull_blob_stream(&self.reference, &descriptor).await?
         } else {

@@ -44,11 +44,7 @@ pub(super) fn aside(directory: &Path) -> PathBuf {
 }
 
 /// Unpacks `stream` (plain, gzip or zstd) to `layers/<hex>` unless it is there; gives the directory's bytes.
-pub(super) fn unpack_layer(
-    layers: &Path,
-    diff_id: &str,
-    stream: impl Read,
-) -> Result<u64, LayerError> {
+pub(super) fn unpack_layer(layers: &Path, diff_id: &str, stream: impl Read) -> Result<u64, LayerError> {
     let hex = hex_of(diff_id).unwrap_or_default();
     let target = layers.join(hex);
     if target.is_dir() {

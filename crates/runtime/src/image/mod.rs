@@ -33,6 +33,7 @@ use index::{Entry, Index, Tag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -108,17 +109,20 @@ struct State {
 impl ImageStore {
     /// Opens or makes the store in `directory`, and removes what an interrupted pull left.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let file = |what| {
-            move |source| StoreError::File { what, path: directory.to_owned(), source }
-        };
+        let file = |what| move |source| StoreError::File { what, path: directory.to_owned(), source };
         let layers = directory.join("layers");
         for directory in [&layers, &directory.join("fetch")] {
             fs::create_dir_all(directory).map_err(file("make"))?;
         }
+        // A set-uid program of an image is nothing for the host's users.
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(file("protect"))?;
         for entry in fs::read_dir(&layers).map_err(file("read"))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with('.') {
                 let _ = fs::remove_dir_all(entry.path());
             }
+        }
+        for entry in fs::read_dir(directory.join("fetch")).map_err(file("read"))?.flatten() {
+            let _ = fs::remove_file(entry.path());
         }
         let index = Index::read(directory).map_err(file("read"))?;
         Ok(Self {
@@ -164,14 +168,9 @@ impl ImageStore {
             loaded: tag.loaded,
         });
         let known: BTreeSet<&String> = state.index.references.values().map(|tag| &tag.digest).collect();
-        let unnamed = state.index.images.iter().filter(|(digest, _)| !known.contains(digest)).map(
-            |(digest, entry)| ImageLine {
-                reference: None,
-                digest: digest.clone(),
-                bytes: entry.bytes,
-                loaded: false,
-            },
-        );
+        let unnamed = state.index.images.iter().filter(|(digest, _)| !known.contains(digest)).map(|(digest, entry)| {
+            ImageLine { reference: None, digest: digest.clone(), bytes: entry.bytes, loaded: false }
+        });
         named.chain(unnamed).collect()
     }
 
@@ -187,8 +186,7 @@ impl ImageStore {
     /// Deletes what no reference and no digest `in_use` needs. Blocks on the disk.
     pub fn clean(&self, in_use: &BTreeSet<String>) -> Result<(), StoreError> {
         let mut state = self.state();
-        let tagged: BTreeSet<String> =
-            state.index.references.values().map(|tag| tag.digest.clone()).collect();
+        let tagged: BTreeSet<String> = state.index.references.values().map(|tag| tag.digest.clone()).collect();
         state.index.images.retain(|digest, _| tagged.contains(digest) || in_use.contains(digest));
         self.save(&state.index)?;
         let mut keep: BTreeSet<String> = state.pinned.keys().cloned().collect();
@@ -236,8 +234,7 @@ impl ImageStore {
     fn image(&self, index: &Index, digest: &str) -> Option<Image> {
         let entry = index.images.get(digest)?;
         let config: ConfigFile = serde_json::from_slice(&self.blobs.read(&entry.config)?).ok()?;
-        let layers: Vec<PathBuf> =
-            entry.layers.iter().filter_map(|id| Some(self.layers().join(hex_of(id)?))).collect();
+        let layers: Vec<PathBuf> = entry.layers.iter().filter_map(|id| Some(self.layers().join(hex_of(id)?))).collect();
         // A layer that somebody deleted makes the image unknown, so that it is fetched again.
         layers.iter().all(|layer| layer.is_dir()).then(|| Image {
             digest: digest.to_owned(),

@@ -59,11 +59,7 @@ type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 impl ImageStore {
     /// The image that `reference` stands for, fetched if need be. `progress` is called once when a fetch begins, then
     /// with every chunk; not at all when the image is here.
-    pub async fn pull(
-        self: &Arc<Self>,
-        reference: &str,
-        progress: OnProgress<'_>,
-    ) -> Result<Image, PullError> {
+    pub async fn pull(self: &Arc<Self>, reference: &str, progress: OnProgress<'_>) -> Result<Image, PullError> {
         let reference = Reference::parse(reference).map_err(|error| failed(error.to_string()))?;
         let name = reference.to_string();
         if let Some(image) = self.settled(&reference) {
@@ -115,11 +111,7 @@ impl ImageStore {
         Ok(Remote::new(fresh, reference))
     }
 
-    async fn pull_alone(
-        self: &Arc<Self>,
-        reference: &Reference,
-        progress: OnProgress<'_>,
-    ) -> Result<Image, PullError> {
+    async fn pull_alone(self: &Arc<Self>, reference: &Reference, progress: OnProgress<'_>) -> Result<Image, PullError> {
         let name = reference.to_string();
         let remote = self.remote(reference)?;
         if let Some(image) = self.resolve_local(&name) {
@@ -176,9 +168,11 @@ impl ImageStore {
         }
         let diff_ids = file.rootfs.diff_ids.clone();
         let _layers = self.pin(diff_ids.iter().cloned());
-        let fetches = manifest.layers.iter().zip(&diff_ids).map(|(layer, diff_id)| {
-            self.pull_layer(name, remote, (&layer.digest, layer.size), diff_id, &arrived)
-        });
+        let fetches = manifest
+            .layers
+            .iter()
+            .zip(&diff_ids)
+            .map(|(layer, diff_id)| self.pull_layer(name, remote, (&layer.digest, layer.size), diff_id, &arrived));
         let mut bytes_of_files = 0;
         let mut fetches = futures_util::stream::iter(fetches.collect::<Vec<_>>()).buffer_unordered(DOWNLOADS_MAX);
         while let Some(unpacked) = fetches.next().await {
@@ -237,11 +231,7 @@ impl ImageStore {
 }
 
 fn blob_failed(name: &str, retried: &Retried) -> PullError {
-    failed(format!(
-        "pull of a layer of {name} has been retried {} time(s): {}",
-        retried.retries,
-        retried.error.words()
-    ))
+    failed(format!("pull of a layer of {name} has been retried {} time(s): {}", retried.retries, retried.error.words()))
 }
 
 fn parse<T: for<'a> serde::Deserialize<'a>>(name: &str, what: &str, bytes: &[u8]) -> Result<T, PullError> {

@@ -172,8 +172,21 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "UPPER", "a:", "a:b:c", "/a", "a/", "a//b", "a@sha256:12", "a@md5:00", "a b",
-            "../a", "-a", "a:.x", "https://x.y/z", "a..b",
+            "",
+            "UPPER",
+            "a:",
+            "a:b:c",
+            "/a",
+            "a/",
+            "a//b",
+            "a@sha256:12",
+            "a@md5:00",
+            "a b",
+            "../a",
+            "-a",
+            "a:.x",
+            "https://x.y/z",
+            "a..b",
         ] {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }

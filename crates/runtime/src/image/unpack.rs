@@ -117,12 +117,7 @@ impl Unpacker {
         })
     }
 
-    fn write<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        kind: EntryType,
-        place: &Place,
-    ) -> Result<(), Fault> {
+    fn write<R: Read>(&mut self, entry: &mut Entry<'_, R>, kind: EntryType, place: &Place) -> Result<(), Fault> {
         let parent = self.directory(&place.parent)?;
         if place.name.starts_with(WHITEOUT) {
             return Ok(whiteout(&parent, &place.name)?);
@@ -178,8 +173,7 @@ impl Unpacker {
             return Err(UnpackError::Path { path: lossy(&entry.path_bytes()) });
         }
         let mode = Mode::from_raw_mode(entry.header().mode().unwrap_or(0o755) & 0o7777);
-        rustix::fs::fchmod(&self.root, mode)
-            .map_err(|e| UnpackError::Write { path: "/".into(), source: e.into() })
+        rustix::fs::fchmod(&self.root, mode).map_err(|e| UnpackError::Write { path: "/".into(), source: e.into() })
     }
 
     /// Opens a directory below the root, making what is missing.
@@ -194,7 +188,7 @@ impl Unpacker {
         let fd = match open(if path.is_empty() { b"." } else { path }) {
             Err(Errno::NOENT) => {
                 let (above, name) = split(path);
-                let above = self.directory(&above.to_vec())?;
+                let above = self.directory(above)?;
                 rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755))?;
                 rustix::fs::openat(&above, name, flags | OFlags::NOFOLLOW, Mode::empty())?
             }
@@ -391,12 +385,7 @@ fn apply<R: Read>(fd: impl AsFd, entry: &mut Entry<'_, R>) -> Result<(), Fault> 
     Ok(())
 }
 
-fn make_node<R: Read>(
-    parent: &OwnedFd,
-    name: &[u8],
-    entry: &Entry<'_, R>,
-    kind: EntryType,
-) -> Result<(), Fault> {
+fn make_node<R: Read>(parent: &OwnedFd, name: &[u8], entry: &Entry<'_, R>, kind: EntryType) -> Result<(), Fault> {
     let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
     let header = entry.header();
     let device = rustix::fs::makedev(number(header.device_major()), number(header.device_minor()));
@@ -409,12 +398,7 @@ fn make_node<R: Read>(
     finish_node(parent, name, entry, Some(mode(entry)))
 }
 
-fn finish_node<R: Read>(
-    parent: &OwnedFd,
-    name: &[u8],
-    entry: &Entry<'_, R>,
-    mode: Option<Mode>,
-) -> Result<(), Fault> {
+fn finish_node<R: Read>(parent: &OwnedFd, name: &[u8], entry: &Entry<'_, R>, mode: Option<Mode>) -> Result<(), Fault> {
     let (uid, gid) = owner(entry);
     rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
     if let Some(mode) = mode {

@@ -96,8 +96,7 @@ fn deletions_become_overlay_marks() {
     assert!(gone.file_type().is_char_device());
     assert_eq!(gone.rdev(), 0);
     let mut value = [0u8; 8];
-    let length =
-        rustix::fs::getxattr(scratch.0.join("o"), "trusted.overlay.opaque", &mut value).expect("xattr");
+    let length = rustix::fs::getxattr(scratch.0.join("o"), "trusted.overlay.opaque", &mut value).expect("xattr");
     assert_eq!(&value[..length], b"y");
     assert_eq!(fs::read_dir(scratch.0.join("o")).expect("o").count(), 0);
 }

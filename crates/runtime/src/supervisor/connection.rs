@@ -1,6 +1,7 @@
 //! One node's end of the conversation: lines in, lines out, never blocking. Knows nothing of what they mean.
 
 use super::protocol::LINE_BYTES_MAX;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -27,6 +28,13 @@ impl Connection {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Whether the other side has hung up, as far as is known without reading.
+    pub(super) fn is_gone(&self) -> bool {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut polled, Some(&now)), Ok(1..))
     }
 
     /// Whether a write is waiting for room.

@@ -2,8 +2,8 @@
 //! (directory, dumpability) and runs Rust in a clone of it, so the long-lived supervisor stays out of its hands, and
 //! several containers of a task are made at once. The container's first process becomes a child of the supervisor.
 //!
-//! The forked process enters the container's version 1 cgroups first, so that everything born from it is in there from
-//! the start.
+//! The forked process is in the container's cgroups before libcontainer runs, so that everything born from it is in
+//! there from the start. The one for a task's first container waits there since before there was a task (see `maker`).
 
 use super::executor::{self, Program};
 use super::failure::{Failure, chain};
@@ -21,7 +21,10 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// The directory below /sys/fs/cgroup, in the private mount namespace, that has the decoys.
+pub(super) const DECOYS: &str = "gantry";
 
 /// What the forked process tells the supervisor, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,34 +38,42 @@ pub(crate) enum Progress {
     Failed { reason: String },
 }
 
-/// All that is needed to make one container.
-pub(crate) struct Job<'a> {
-    pub(crate) start: &'a Start,
-    pub(crate) id: &'a str,
+/// What makes one container different from another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) start: Start,
+    pub(crate) id: String,
     /// The container's group, below the task's.
-    pub(crate) group: &'a str,
+    pub(crate) group: String,
     /// The container's own directory in the private tmpfs; not made yet.
     pub(crate) place: PathBuf,
     /// Its writable layer, on disk; not made yet.
     pub(crate) writable: PathBuf,
-    /// libcontainer's state, in the private tmpfs.
-    pub(crate) state: &'a Path,
-    pub(crate) cgroups: &'a Cgroups,
-    pub(crate) host: &'a Host,
-    /// The host's root directory, as it was before the private mount namespace: new namespaces are pinned there.
-    pub(crate) host_root: &'a OwnedFd,
+}
+
+/// The container's ends of its pipes, and ours.
+pub(crate) struct Pipes {
     pub(crate) output: OwnedFd,
     pub(crate) error: OwnedFd,
     pub(crate) tell: OwnedFd,
 }
 
+/// What every container of a supervisor is made with.
+pub(crate) struct Tools<'a> {
+    /// libcontainer's state, in the private tmpfs.
+    pub(crate) state: PathBuf,
+    pub(crate) cgroups: &'a Cgroups,
+    pub(crate) host: &'a Host,
+    /// The host's root directory, as it was before the private mount namespace: new namespaces are pinned there.
+    pub(crate) host_root: &'a OwnedFd,
+    /// Empty directories that libcontainer takes for version 2 groups.
+    pub(crate) decoys: PathBuf,
+}
+
 /// The whole life of the forked process.
-pub(crate) fn run(job: Job<'_>) -> i32 {
-    let tell = match job.tell.try_clone() {
-        Ok(tell) => tell,
-        Err(_) => return 1,
-    };
-    match create(job) {
+pub(crate) fn run(tools: &Tools<'_>, job: &Job, pipes: Pipes) -> i32 {
+    let Pipes { output, error, tell } = pipes;
+    match create(tools, job, output, error, &tell) {
         Ok(()) => 0,
         Err(failure) => {
             say(&tell, &Progress::Failed { reason: failure.to_string() });
@@ -78,86 +89,83 @@ fn say(tell: &OwnedFd, progress: &Progress) {
     let _ = rustix::io::write(tell, &line);
 }
 
-fn create(job: Job<'_>) -> Result<(), Failure> {
-    let Start { spec: wanted, image, .. } = job.start;
-    confine(&job)?;
-    let network = open_network(&job)?;
+fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &OwnedFd) -> Result<(), Failure> {
+    let Start { spec: wanted, image, .. } = &job.start;
+    confine(tools, job)?;
+    let network = open_network(tools, job)?;
     let root = Rootfs::mount(&Pieces {
         layers: &job.start.layers,
         writable: &job.writable,
         links: &job.place.join("l"),
         target: &job.place.join("root"),
     })?;
-    let user = prepare(&job, &root)?;
-    let cgroup_view = if job.host.unified { None } else { Some(cgroup_view(&job)?) };
+    let user = prepare(job, &root)?;
+    let cgroup_view = if tools.host.unified { None } else { Some(cgroup_view(tools, job)?) };
+    let decoy = decoy(tools, job)?;
     let document = spec::build(&Setup {
         spec: wanted,
         image,
         user: &user,
-        host: job.host,
+        host: tools.host,
         root: root.path(),
         network: &PathBuf::from(format!("/proc/self/fd/{}", network.as_raw_fd())),
-        cgroup: job.group,
+        cgroup: &decoy,
         cgroup_view,
     })?;
     let io = |error: std::io::Error| Failure::because("container bundle", &error);
     fs::write(job.place.join("config.json"), document.to_string()).map_err(io)?;
     let notes = Notes::collect().map_err(io)?;
     let failed = |error: &(dyn std::error::Error + 'static)| explain(&notes, error);
-    let mut container = ContainerBuilder::new(job.id.to_owned(), SyscallType::default())
+    let mut container = ContainerBuilder::new(job.id.clone(), SyscallType::default())
         .with_executor(Program)
-        .with_root_path(job.state)
+        .with_root_path(&tools.state)
         .map_err(|e| failed(&e))?
-        .with_stdout(job.output)
-        .with_stderr(job.error)
+        .with_stdout(output)
+        .with_stderr(error)
         .as_init(&job.place)
         .with_systemd(false)
         .as_sibling(true)
         .build()
         .map_err(|e| failed(&e))?;
     let pid = container.pid().map_or(0, |pid| pid.as_raw() as u32);
-    say(&job.tell, &Progress::Created { pid, at: now_ms() });
+    say(tell, &Progress::Created { pid, at: now_ms() });
     if let Err(error) = container.start() {
         if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
         return Err(Failure::start(chain(&error)));
     }
-    say(&job.tell, &Progress::Started { at: now_ms() });
+    say(tell, &Progress::Started { at: now_ms() });
     Ok(())
 }
 
 /// Into the container's limits, with what is born from here.
-fn confine(job: &Job<'_>) -> Result<(), Failure> {
+fn confine(tools: &Tools<'_>, job: &Job) -> Result<(), Failure> {
     let failed = |error: crate::cgroup::CgroupError| Failure::because("cgroup", &error);
-    job.cgroups.create(job.group).map_err(failed)?;
     let limits = ContainerLimits::from(&job.start.spec);
-    job.cgroups.limit_container(job.group, &limits).map_err(failed)?;
-    // The version 2 group is entered by libcontainer, which kills all that is in there when it fails: this process is
-    // still needed then, to tell why.
-    job.cgroups.enter_version_1(job.group, std::process::id()).map_err(failed)?;
+    tools.cgroups.limit_container(&job.group, &limits).map_err(failed)?;
+    if !tools.cgroups.is_in(&job.group) {
+        tools.cgroups.enter(&job.group, std::process::id()).map_err(failed)?;
+    }
     // The supervisor is spared by the kernel's out-of-memory killer, a container is not.
     let _ = fs::write("/proc/self/oom_score_adj", "0");
     Ok(())
 }
 
-fn open_network(job: &Job<'_>) -> Result<OwnedFd, Failure> {
+fn open_network(tools: &Tools<'_>, job: &Job) -> Result<OwnedFd, Failure> {
     let path = job.start.network.strip_prefix("/").unwrap_or(&job.start.network);
-    rustix::fs::openat(job.host_root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(
-        |error| {
-            let what = format!("network namespace {}", job.start.network.display());
-            Failure::because(&what, &std::io::Error::from(error))
-        },
-    )
+    rustix::fs::openat(tools.host_root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
+        let what = format!("network namespace {}", job.start.network.display());
+        Failure::because(&what, &std::io::Error::from(error))
+    })
 }
 
 /// The files that every container gets, its user and its working directory.
-fn prepare(job: &Job<'_>, root: &Rootfs) -> Result<user::User, Failure> {
-    let Start { spec: wanted, image, .. } = job.start;
+fn prepare(job: &Job, root: &Rootfs) -> Result<user::User, Failure> {
+    let Start { spec: wanted, image, .. } = &job.start;
     let (passwd, group) = root.accounts();
     let name = wanted.user.as_deref().unwrap_or(&image.user);
-    let user =
-        user::resolve(name, &passwd, &group).map_err(|error| Failure::start(error.to_string()))?;
+    let user = user::resolve(name, &passwd, &group).map_err(|error| Failure::start(error.to_string()))?;
     root.write_etc("resolv.conf", &rootfs::resolv_conf(&wanted.dns, &wanted.dns_search))?;
     root.write_etc("hosts", &rootfs::hosts(&wanted.hosts))?;
     let host_name = wanted.host_name.as_deref().unwrap_or("localhost");
@@ -171,11 +179,11 @@ fn prepare(job: &Job<'_>, root: &Rootfs) -> Result<user::User, Failure> {
 }
 
 /// Version 1: the container's own groups under the names that programs look for.
-fn cgroup_view(job: &Job<'_>) -> Result<PathBuf, Failure> {
+fn cgroup_view(tools: &Tools<'_>, job: &Job) -> Result<PathBuf, Failure> {
     let view = job.place.join("cgroup");
     let failed = |error: &std::io::Error| Failure::because("cgroup view", error);
     fs::create_dir_all(&view).map_err(|e| failed(&e))?;
-    for (name, group) in job.cgroups.views(job.group) {
+    for (name, group) in tools.cgroups.views(&job.group) {
         let target = view.join(&name);
         fs::create_dir(&target).map_err(|e| failed(&e))?;
         rustix::mount::mount_bind(&group, &target).map_err(|e| failed(&e.into()))?;
@@ -186,9 +194,21 @@ fn cgroup_view(job: &Job<'_>) -> Result<PathBuf, Failure> {
     Ok(view)
 }
 
+/// libcontainer insists on moving its processes into a version 2 group, and on killing what is in there when it fails.
+/// Ours are born in the right groups, so it gets a directory that looks like one.
+fn decoy(tools: &Tools<'_>, job: &Job) -> Result<String, Failure> {
+    let failed = |error: &std::io::Error| Failure::because("cgroup", error);
+    let directory = tools.decoys.join(&job.id);
+    fs::create_dir(&directory).map_err(|e| failed(&e))?;
+    std::os::unix::fs::symlink("/dev/null", directory.join("cgroup.procs")).map_err(|e| failed(&e))?;
+    Ok(format!("/{DECOYS}/{}", job.id))
+}
+
 /// libcontainer's error with what it logged on the way, and the right name in front.
 fn explain(notes: &Notes, error: &(dyn std::error::Error + 'static)) -> Failure {
+    // libcontainer cannot remove its decoy of a group, and says so after the cause; nobody needs to know.
     let all = chain(error);
+    let all = all.split(". error during cleanup").next().unwrap_or_default();
     if let Some(at) = all.find(executor::PROGRAM) {
         return Failure::start(&all[at..]);
     }
@@ -198,6 +218,6 @@ fn explain(notes: &Notes, error: &(dyn std::error::Error + 'static)) -> Failure 
             Failure::start(&note[at..])
         }
         Some(note) => Failure::create(note),
-        None => Failure::create(all),
+        None => Failure::create(all.to_owned()),
     }
 }

@@ -2,9 +2,7 @@
 //! system, user, capabilities and filter of the container are in place; touches nothing of the host.
 
 use libcontainer::oci_spec::runtime::Spec;
-use libcontainer::workload::{
-    Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
-};
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -20,9 +18,7 @@ pub(crate) struct Program;
 impl Executor for Program {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         let (arguments, environment) = parts(spec);
-        find(&arguments, &environment)
-            .map(|_| ())
-            .map_err(ExecutorValidationError::ArgValidationError)
+        find(&arguments, &environment).map(|_| ()).map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn setup_envs(&self, _envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
@@ -52,9 +48,7 @@ fn find(arguments: &[String], environment: &[String]) -> Result<String, String> 
     if name.contains('/') {
         return match executable(name) {
             Ok(()) => Ok(name.to_owned()),
-            Err(Errno::NOENT) => {
-                Err(format!("{PROGRAM}\"{name}\": stat {name}: no such file or directory"))
-            }
+            Err(Errno::NOENT) => Err(format!("{PROGRAM}\"{name}\": stat {name}: no such file or directory")),
             Err(error) => Err(format!("{PROGRAM}\"{name}\": {}", words(error))),
         };
     }
@@ -94,9 +88,8 @@ fn words(error: Errno) -> String {
 #[allow(unsafe_code)]
 fn become_program(path: &str, arguments: &[String], environment: &[String]) -> std::io::Error {
     // The specification builder refuses NUL bytes, so that nothing is lost here.
-    let strings = |list: &[String]| -> Vec<CString> {
-        list.iter().filter_map(|text| CString::new(text.as_str()).ok()).collect()
-    };
+    let strings =
+        |list: &[String]| -> Vec<CString> { list.iter().filter_map(|text| CString::new(text.as_str()).ok()).collect() };
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
         list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
     };
@@ -120,14 +113,8 @@ mod tests {
     fn programs_are_looked_up_like_a_shell_does() {
         assert_eq!(found("sh", "/nosuch:/bin"), Ok("/bin/sh".into()));
         assert_eq!(found("/bin/sh", ""), Ok("/bin/sh".into()));
-        assert_eq!(
-            found("nosuch", "/bin"),
-            Err("exec: \"nosuch\": executable file not found in $PATH".into())
-        );
-        assert_eq!(
-            found("/nosuch", ""),
-            Err("exec: \"/nosuch\": stat /nosuch: no such file or directory".into())
-        );
+        assert_eq!(found("nosuch", "/bin"), Err("exec: \"nosuch\": executable file not found in $PATH".into()));
+        assert_eq!(found("/nosuch", ""), Err("exec: \"/nosuch\": stat /nosuch: no such file or directory".into()));
         assert_eq!(found("/etc/passwd", ""), Err("exec: \"/etc/passwd\": permission denied".into()));
         assert_eq!(found("/etc", ""), Err("exec: \"/etc\": is a directory".into()));
         assert!(found("", "/bin").is_err());

@@ -13,6 +13,7 @@ mod create;
 mod executor;
 mod failure;
 mod host;
+mod maker;
 mod notes;
 mod prepare;
 mod process;

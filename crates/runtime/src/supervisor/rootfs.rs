@@ -67,11 +67,9 @@ impl Rootfs {
             lower.push("none".to_owned());
         }
         std::os::unix::fs::symlink(pieces.writable, pieces.links.join("w")).map_err(|e| because(&e))?;
-        overlay(pieces.links, pieces.target, &lower.join(":"))
-            .map_err(|e| because(&e.into()))?;
+        overlay(pieces.links, pieces.target, &lower.join(":")).map_err(|e| because(&e.into()))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(pieces.target, flags, Mode::empty())
-            .map_err(|e| because(&e.into()))?;
+        let root = rustix::fs::open(pieces.target, flags, Mode::empty()).map_err(|e| because(&e.into()))?;
         Ok(Self { path: pieces.target.to_owned(), root })
     }
 
@@ -95,8 +93,8 @@ impl Rootfs {
         let Ok(fd) = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), INSIDE) else {
             return String::new();
         };
-        let regular = rustix::fs::fstat(&fd)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        let regular =
+            rustix::fs::fstat(&fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         let mut bytes = Vec::new();
         if regular {
             // An unreadable file is as good as none.
@@ -107,9 +105,7 @@ impl Rootfs {
 
     /// Replaces /etc/`name`, whatever it was, a link included.
     pub(crate) fn write_etc(&self, name: &str, text: &str) -> Result<(), Failure> {
-        let failed = |error: Errno| {
-            Failure::because(&format!("/etc/{name}"), &std::io::Error::from(error))
-        };
+        let failed = |error: Errno| Failure::because(&format!("/etc/{name}"), &std::io::Error::from(error));
         let etc = self.make_directory("etc").map_err(failed)?;
         match rustix::fs::unlinkat(&etc, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -117,9 +113,7 @@ impl Rootfs {
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&etc, name, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
-        File::from(file)
-            .write_all(text.as_bytes())
-            .map_err(|error| Failure::because(&format!("/etc/{name}"), &error))
+        File::from(file).write_all(text.as_bytes()).map_err(|error| Failure::because(&format!("/etc/{name}"), &error))
     }
 
     /// Makes a directory and those above it, as Docker does for a working directory that the image lacks.
@@ -152,13 +146,7 @@ fn overlay(links: &Path, target: &Path, lower: &str) -> rustix::io::Result<()> {
     for more in [",volatile", ""] {
         let options = format!("lowerdir={lower},upperdir=w/upper,workdir=w/work{more}");
         let options = CString::new(options).map_err(|_| Errno::INVAL)?;
-        result = rustix::mount::mount(
-            "overlay",
-            target,
-            "overlay",
-            MountFlags::empty(),
-            Some(options.as_c_str()),
-        );
+        result = rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str()));
         if result != Err(Errno::INVAL) {
             break;
         }
@@ -195,10 +183,7 @@ mod tests {
     #[test]
     fn network_files() {
         let servers = ["172.31.0.2".parse().expect("address")];
-        assert_eq!(
-            resolv_conf(&servers, &["ec2.internal".into()]),
-            "search ec2.internal\nnameserver 172.31.0.2\n"
-        );
+        assert_eq!(resolv_conf(&servers, &["ec2.internal".into()]), "search ec2.internal\nnameserver 172.31.0.2\n");
         let text = hosts(&[("ip-172-31-0-5.ec2.internal".into(), "172.31.0.5".into())]);
         assert!(text.ends_with("172.31.0.5\tip-172-31-0-5.ec2.internal\n"));
     }

@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn the_data_file_is_well_formed() {
-        let profile: Profile =
-            serde_json::from_str(include_str!("seccomp.json")).expect("seccomp.json");
+        let profile: Profile = serde_json::from_str(include_str!("seccomp.json")).expect("seccomp.json");
         assert!(profile.allow.len() > 250);
         let unique: BTreeSet<_> = profile.allow.iter().collect();
         assert_eq!(unique.len(), profile.allow.len());
@@ -151,8 +150,7 @@ mod tests {
         }
         let rules = seccomp["syscalls"].as_array().expect("rules");
         assert!(rules.iter().any(|r| r["names"][0] == "clone3" && r["errnoRet"] == 38));
-        assert!(rules.iter().any(|r| r["names"][0] == "clone"
-            && r["args"][0]["op"] == "SCMP_CMP_MASKED_EQ"));
+        assert!(rules.iter().any(|r| r["names"][0] == "clone" && r["args"][0]["op"] == "SCMP_CMP_MASKED_EQ"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::protocol::{Assignment, Order, Report, line};
 use super::task::{TOKEN_FIRST, Task, remove_socket};
 use super::{SupervisorError, system};
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -18,32 +19,37 @@ const TOKEN_SIGNALS: u64 = 0;
 const TOKEN_NODE: u64 = 1;
 const TOKEN_LISTENER: u64 = 2;
 const EVENTS_MAX: usize = 64;
+/// A task without containers for this long is not about to get one this instant.
+const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The whole life of the process: prepares, waits for a task, serves it until `End`. A node is told of what goes wrong
 /// before there is a task.
 pub(super) fn supervise(node_id: &str) -> Result<(), SupervisorError> {
     let socket = take_standard_input()?;
     let mut node = Connection::new(socket).map_err(system("use the node's socket"))?;
+    if node.is_gone() {
+        // Started by a node that was just ending: no trace is made.
+        return Ok(());
+    }
     let prepared = told(prepare(node_id), &mut node)?;
-    let Some(assignment) = wait_for_task(&mut node)? else { return Ok(()) };
+    let Some(assignment) = wait_for_task(&mut node)? else {
+        prepared.give_up();
+        return Ok(());
+    };
     let poll = told(epoll::create(CreateFlags::CLOEXEC).map_err(system("make an epoll")), &mut node)?;
     watch(&poll, &prepared.signals, TOKEN_SIGNALS)?;
     let task = told(Task::take_over(prepared, &assignment), &mut node)?;
     let listener = told(listen(&assignment.socket), &mut node)?;
     watch(&poll, &listener, TOKEN_LISTENER)?;
     watch(&poll, node.fd(), TOKEN_NODE)?;
-    let mut serving =
-        Serving { poll, task, node: None, listener, socket: assignment.socket, more: false };
+    let mut serving = Serving { poll, task, node: None, listener, socket: assignment.socket, more: false };
     serving.greet(node);
     let result = serving.run();
     remove_socket(&serving.socket);
     result
 }
 
-fn told<T>(
-    result: Result<T, SupervisorError>,
-    node: &mut Connection,
-) -> Result<T, SupervisorError> {
+fn told<T>(result: Result<T, SupervisorError>, node: &mut Connection) -> Result<T, SupervisorError> {
     result.inspect_err(|error| {
         let message = super::failure::chain(error);
         // A node that has gone needs no answer.
@@ -54,10 +60,7 @@ fn told<T>(
 /// Blocks on the node's socket alone: a spare has nothing else to do. `None` when the node has gone.
 fn wait_for_task(node: &mut Connection) -> Result<Option<Assignment>, SupervisorError> {
     loop {
-        let mut poll = [rustix::event::PollFd::from_borrowed_fd(
-            node.fd(),
-            rustix::event::PollFlags::IN,
-        )];
+        let mut poll = [rustix::event::PollFd::from_borrowed_fd(node.fd(), rustix::event::PollFlags::IN)];
         match rustix::event::poll(&mut poll, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(system("wait for the node")(error)),
@@ -101,7 +104,9 @@ impl Serving {
         let mut events = Vec::with_capacity(EVENTS_MAX);
         while !self.task.is_over() {
             events.clear();
-            match epoll::wait(&self.poll, spare_capacity(&mut events), None) {
+            let quiet = (!self.task.is_settled()).then_some(QUIET);
+            match epoll::wait(&self.poll, spare_capacity(&mut events), quiet.as_ref()) {
+                Ok(0) => self.task.settle(),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(system("wait for events")(error)),
@@ -166,7 +171,7 @@ impl Serving {
         };
         for text in lines {
             match serde_json::from_slice(&text) {
-                Ok(Order::Start(start)) => self.task.start(&start, &self.poll),
+                Ok(Order::Start(start)) => self.task.start(*start, &self.poll),
                 Ok(Order::Stop { container, force }) => self.task.stop(&container, force),
                 Ok(Order::End) => self.task.end(),
                 Ok(Order::Assign(_)) => {}

@@ -12,25 +12,57 @@ use std::path::{Path, PathBuf};
 
 /// What Docker gives every container.
 const CAPABILITIES_DEFAULT: [&str; 14] = [
-    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
-    "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
-    "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
 ];
 const MASKED: [&str; 12] = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
-    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
 ];
-const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SHM_BYTES_DEFAULT: u64 = 64 << 20;
 /// Open files on Fargate when the task definition says nothing; less where the host allows less.
 const NOFILE_DEFAULT: u64 = 65_535;
 /// ECS names and the kernel's.
 const ULIMITS: [&str; 15] = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
-    "rss", "rtprio", "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// What the host lets a container have.
@@ -98,8 +130,7 @@ pub(crate) fn build(setup: &Setup<'_>) -> Result<Value, Failure> {
 fn process(setup: &Setup<'_>, capabilities: &BTreeSet<String>) -> Result<Value, Failure> {
     let (spec, user) = (setup.spec, setup.user);
     // Like Docker: other users than root begin without capabilities, and cannot gain any.
-    let held: BTreeSet<&String> =
-        if user.uid == 0 { capabilities.iter().collect() } else { BTreeSet::new() };
+    let held: BTreeSet<&String> = if user.uid == 0 { capabilities.iter().collect() } else { BTreeSet::new() };
     let mut process = json!({
         "args": arguments(spec, setup.image)?,
         "env": environment(setup),
@@ -195,9 +226,7 @@ fn capabilities(spec: &ContainerSpec, host: &Host) -> Result<BTreeSet<String>, F
             continue;
         }
         if !host.capabilities.contains(&name) {
-            return Err(Failure::create(format!(
-                "capability {name} is unknown or not available on this host"
-            )));
+            return Err(Failure::create(format!("capability {name} is unknown or not available on this host")));
         }
         set.insert(name);
     }
@@ -227,9 +256,7 @@ fn rlimits(wanted: &[Ulimit], host: &Host) -> Result<Vec<Value>, Failure> {
         }
         limits.insert(&limit.name, (limit.soft, limit.hard));
     }
-    let value = |(name, (soft, hard)): (&str, (u64, u64))| {
-        json!({ "type": format!("RLIMIT_{}", name.to_ascii_uppercase()), "soft": soft, "hard": hard })
-    };
+    let value = |(name, (soft, hard)): (&str, (u64, u64))| json!({ "type": format!("RLIMIT_{}", name.to_ascii_uppercase()), "soft": soft, "hard": hard });
     Ok(limits.into_iter().map(value).collect())
 }
 
@@ -250,9 +277,12 @@ fn mounts(setup: &Setup<'_>) -> Result<Vec<Value>, Failure> {
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &[
-            "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5",
-        ]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", sys]),
         match &setup.cgroup_view {
             Some(view) => json!({

@@ -5,11 +5,7 @@ use super::*;
 fn host() -> Host {
     let mut capabilities: Vec<String> = CAPABILITIES_DEFAULT.iter().map(|c| c.to_string()).collect();
     capabilities.extend(["CAP_SYS_ADMIN".to_owned(), "CAP_SYS_PTRACE".to_owned()]);
-    Host {
-        capabilities,
-        hard_limits: BTreeMap::from([("nofile".to_owned(), 20_000)]),
-        unified: false,
-    }
+    Host { capabilities, hard_limits: BTreeMap::from([("nofile".to_owned(), 20_000)]), unified: false }
 }
 
 fn user(uid: u32) -> User {
@@ -90,8 +86,7 @@ fn capabilities_are_dockers_and_root_only() {
 
 #[test]
 fn what_the_host_lacks_is_said() {
-    let spec =
-        ContainerSpec { capabilities_add: strings(&["NO_SUCH"]), ..ContainerSpec::default() };
+    let spec = ContainerSpec { capabilities_add: strings(&["NO_SUCH"]), ..ContainerSpec::default() };
     let failure = built(&spec, &image(), 0).expect_err("refused");
     assert!(failure.to_string().starts_with("CannotCreateContainerError: "), "{failure}");
     let limit = |hard| ContainerSpec {
@@ -125,7 +120,7 @@ fn the_document_is_a_valid_specification() {
     let document = built(&spec, &image(), 0).expect("spec");
     let options = &document["mounts"].as_array().expect("mounts").last().expect("tmpfs")["options"];
     assert_eq!(*options, json!(["nosuid", "nodev", "exec", "mode=700", "size=4096"]));
-    let parsed: oci_spec::runtime::Spec = serde_json::from_value(document).expect("an OCI spec");
+    let parsed: libcontainer::oci_spec::runtime::Spec = serde_json::from_value(document).expect("an OCI spec");
     assert_eq!(parsed.root().as_ref().and_then(|root| root.readonly()), Some(true));
     assert!(parsed.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()).is_some());
 }
@@ -133,8 +128,7 @@ fn the_document_is_a_valid_specification() {
 #[test]
 fn a_tmpfs_stays_inside() {
     for path in ["scratch", "/a/../b"] {
-        let spec =
-            ContainerSpec { tmpfs: vec![(path.into(), 1, vec![])], ..ContainerSpec::default() };
+        let spec = ContainerSpec { tmpfs: vec![(path.into(), 1, vec![])], ..ContainerSpec::default() };
         assert!(built(&spec, &image(), 0).is_err(), "{path}");
     }
 }

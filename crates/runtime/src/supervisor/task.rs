@@ -7,10 +7,10 @@
 //!
 //! Never decides: a container is started, signalled or ended because the node said so.
 
-use super::create::{self, Job, Progress};
-use super::failure::Failure;
+use super::create::{self, Job, Pipes, Progress};
+use super::failure::{Failure, chain};
 use super::prepare::Prepared;
-use super::process::{fork, replace};
+use super::process::{fork, fork_into, replace};
 use super::protocol::{Assignment, PROTOCOL, Report, Start};
 use super::rootfs::Rootfs;
 use super::signal;
@@ -18,7 +18,7 @@ use super::{SupervisorError, system};
 use crate::directory::{TaskDirectory, file_name, now_ms, runtime_id};
 use crate::identity::Identity;
 use crate::output::Spool;
-use crate::place::{containers_group, supervisor_group};
+use crate::place::{container_group, containers_group, supervisor_group};
 use node::hands::{Exit, FoundContainer, TaskKey};
 use rustix::event::epoll;
 use rustix::fs::{FlockOperation, OFlags};
@@ -52,6 +52,8 @@ pub(super) struct Task {
     /// Dead children whose container has not told its process number yet.
     unclaimed: BTreeMap<i32, i32>,
     reports: Vec<Report>,
+    /// This process is in its own group of the task's, in version 2 as well.
+    settled: bool,
     ending: bool,
 }
 
@@ -95,13 +97,13 @@ impl Task {
             let _ = replace(2, &log.into());
         }
         let group = prepared.place.task_cgroup(&assignment.task);
+        prepared.cgroups.rename(&prepared.group, &group)?;
         prepared.cgroups.create(&containers_group(&group))?;
         prepared.cgroups.limit_task(&containers_group(&group), &assignment.limits)?;
-        let own = supervisor_group(&group);
-        prepared.cgroups.create(&own)?;
-        prepared.cgroups.enter(&own, std::process::id())?;
+        prepared.cgroups.create(&supervisor_group(&group))?;
         let identity = Identity::own(PROTOCOL).map_err(system("read who we are"))?;
         directory.write_identity(&identity).map_err(system("write supervisor.json"))?;
+        let settled = prepared.cgroups.can_rename();
         Ok(Self {
             prepared,
             key: assignment.task.clone(),
@@ -111,21 +113,24 @@ impl Task {
             containers: Vec::new(),
             unclaimed: BTreeMap::new(),
             reports: Vec::new(),
+            settled,
             ending: false,
         })
     }
 
     /// All containers as a returning node needs them.
     pub(super) fn state(&self) -> Report {
-        Report::State {
-            version: PROTOCOL,
-            containers: self.containers.iter().map(Container::found).collect(),
-        }
+        Report::State { version: PROTOCOL, containers: self.containers.iter().map(Container::found).collect() }
     }
 
     /// What has happened since the last call.
     pub(super) fn take_reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
+    }
+
+    /// Whether there is something to do when nothing happens for a while.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// The descriptor that tells of dead children.
@@ -139,19 +144,18 @@ impl Task {
     }
 
     /// Creates and starts a container, or tells again what became of it.
-    pub(super) fn start(&mut self, start: &Start, poll: &OwnedFd) {
+    pub(super) fn start(&mut self, start: Start, poll: &OwnedFd) {
         if let Some(known) = self.containers.iter().find(|c| c.name == start.spec.name) {
             self.reports.extend(known.story());
             return;
         }
+        let container = start.spec.name.clone();
         if let Err(failure) = self.try_start(start, poll) {
-            self.containers.retain(|container| container.name != start.spec.name);
-            let exit = failed(failure.to_string());
-            self.reports.push(Report::Failed { container: start.spec.name.clone(), exit });
+            self.reports.push(Report::Failed { container, exit: failed(failure.to_string()) });
         }
     }
 
-    fn try_start(&mut self, start: &Start, poll: &OwnedFd) -> Result<(), Failure> {
+    fn try_start(&mut self, start: Start, poll: &OwnedFd) -> Result<(), Failure> {
         if self.ending {
             return Err(Failure::create("the task is ending"));
         }
@@ -164,16 +168,21 @@ impl Task {
         let (output, output_write) = pipe()?;
         let (error, error_write) = pipe()?;
         let (tell, tell_write) = pipe()?;
-        let container = Container {
-            name: start.spec.name.clone(),
-            runtime_id: runtime_id(&self.key, &start.spec.name),
-            image_digest: start.spec.image_digest.clone(),
-            group: format!("{}/{number}", containers_group(&self.group)),
+        let job = Job {
+            id: format!("{}-{number}", self.key),
+            group: container_group(&self.group, number),
             place: self.prepared.private.join(format!("c{number}")),
-            stop_signal: signal::stop_signal(&[
-                start.spec.stop_signal.as_deref(),
-                start.image.stop_signal.as_deref(),
-            ]),
+            writable: self.directory.rootfs().join(file_name(&start.spec.name)),
+            start,
+        };
+        let spec = &job.start.spec;
+        let container = Container {
+            name: spec.name.clone(),
+            runtime_id: runtime_id(&self.key, &spec.name),
+            image_digest: spec.image_digest.clone(),
+            group: job.group.clone(),
+            place: job.place.clone(),
+            stop_signal: signal::stop_signal(&[spec.stop_signal.as_deref(), job.start.image.stop_signal.as_deref()]),
             stop: None,
             pid: None,
             started_at: None,
@@ -183,26 +192,30 @@ impl Task {
             tell: Some(tell),
             told: Vec::new(),
             pipes: [Some(output), Some(error)],
-            spool: Spool::open(&self.directory.output(&start.spec.name)).map_err(io)?,
-        };
-        let job = Job {
-            start,
-            id: &format!("{}-{number}", self.key),
-            group: &container.group,
-            place: container.place.clone(),
-            writable: self.directory.rootfs().join(file_name(&container.name)),
-            state: &self.prepared.private.join("state"),
-            cgroups: &self.prepared.cgroups,
-            host: &self.prepared.host,
-            host_root: &self.prepared.host_root,
-            output: output_write,
-            error: error_write,
-            tell: tell_write,
+            spool: Spool::open(&self.directory.output(&spec.name)).map_err(io)?,
         };
         container.register(number, poll).map_err(io)?;
-        fork(|| create::run(job)).map_err(io)?;
+        let pipes = Pipes { output: output_write, error: error_write, tell: tell_write };
+        self.make(&job, pipes)?;
         self.containers.push(container);
         Ok(())
+    }
+
+    /// Has the container made, by the process that waits for the first one or by a new one.
+    fn make(&mut self, job: &Job, pipes: Pipes) -> Result<(), Failure> {
+        let io = |error: std::io::Error| Failure::because("container", &error);
+        if let Some(maker) = self.prepared.maker.take() {
+            return maker.give(job, &pipes).map_err(io);
+        }
+        let cgroups = &self.prepared.cgroups;
+        cgroups.create(&job.group).map_err(|error| Failure::because("cgroup", &error))?;
+        let tools = self.prepared.tools();
+        let make = || create::run(&tools, job, pipes);
+        let made = match cgroups.birthplace(&job.group) {
+            Some(group) => fork_into(&group, make),
+            None => fork(make),
+        };
+        made.map(|_| ()).map_err(io)
     }
 
     /// Sends the stop signal or SIGKILL, now or as soon as there is a process.
@@ -288,9 +301,8 @@ impl Task {
         }
         let out_of_memory = self.prepared.cgroups.oom_kills(&container.group) > 0;
         let never_ran = container.started_at.is_none();
-        let reason = container.reason.take().or_else(|| {
-            never_ran.then(|| Failure::create(unmade(out_of_memory)).to_string())
-        });
+        let reason =
+            container.reason.take().or_else(|| never_ran.then(|| Failure::create(unmade(out_of_memory)).to_string()));
         let code = if never_ran { None } else { container.status };
         let exit = Exit { code, out_of_memory, reason, at: now_ms() };
         container.exit = Some(exit.clone());
@@ -308,6 +320,9 @@ impl Task {
 
     /// Takes away what ended containers leave; called when nothing more urgent is waiting.
     pub(super) fn tidy(&mut self) {
+        if self.containers.iter().any(|container| container.started_at.is_some()) {
+            self.settle();
+        }
         for container in &mut self.containers {
             if container.exit.is_some() && !container.place.as_os_str().is_empty() {
                 Rootfs::unmount(&container.place.join("root"));
@@ -315,6 +330,21 @@ impl Task {
                 let _ = self.prepared.cgroups.remove_now(&container.group);
                 container.place = PathBuf::new();
             }
+        }
+    }
+}
+
+impl Task {
+    /// Version 2 has us in the group of our time as a spare, as moving may wait for the kernel: to be called when nobody
+    /// waits for us.
+    pub(super) fn settle(&mut self) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let cgroups = &self.prepared.cgroups;
+        match cgroups.enter(&supervisor_group(&self.group), std::process::id()) {
+            Ok(()) => drop(cgroups.remove_now(&self.prepared.group)),
+            Err(error) => eprintln!("{}", chain(&error)),
         }
     }
 }
@@ -404,10 +434,7 @@ impl Container {
         }
         let whole = self.told.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let lines: Vec<u8> = self.told.drain(..whole).collect();
-        lines
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect()
+        lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 
     fn read_output(&mut self, stream: usize) {

@@ -5,8 +5,8 @@ use std::fs;
 use tar::{Builder, EntryType, Header};
 
 const APPLETS: [&str; 22] = [
-    "sh", "true", "false", "sleep", "cat", "echo", "id", "pwd", "env", "ls", "hostname", "touch",
-    "dd", "mount", "grep", "ulimit", "mknod", "head", "kill", "stat", "tail", "unshare",
+    "sh", "true", "false", "sleep", "cat", "echo", "id", "pwd", "env", "ls", "hostname", "touch", "dd", "mount",
+    "grep", "ulimit", "mknod", "head", "kill", "stat", "tail", "unshare",
 ];
 
 pub fn digest(bytes: &[u8]) -> String {
@@ -84,11 +84,8 @@ pub fn docker(name: &str) -> Vec<u8> {
 
 /// A manifest for these layers, and the blobs it names.
 pub fn manifest(layers: &[Vec<u8>], config: &[u8]) -> Vec<u8> {
-    let descriptor = |kind: &str, bytes: &[u8]| {
-        serde_json::json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() })
-    };
-    let layers: Vec<_> =
-        layers.iter().map(|l| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", l)).collect();
+    let descriptor = |kind: &str, bytes: &[u8]| serde_json::json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() });
+    let layers: Vec<_> = layers.iter().map(|l| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", l)).collect();
     serde_json::to_vec(&serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",

@@ -5,6 +5,7 @@ mod archives;
 mod images;
 mod life;
 mod limits;
+mod registry;
 mod restart;
 mod timing;
 mod world;

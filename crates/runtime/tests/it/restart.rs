@@ -68,7 +68,9 @@ fn a_supervisor_that_dies_is_missed_at_once_and_cleared_away() {
     world.start(&task, world.spec(&["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]));
     world.started(&task, "main");
     kill(world.supervisor_pid(&task));
-    world.wait("SupervisorLost", |event| matches!(event, Event::SupervisorLost { task: of, .. } if *of == task).then_some(()));
+    world.wait("SupervisorLost", |event| {
+        matches!(event, Event::SupervisorLost { task: of, .. } if *of == task).then_some(())
+    });
     assert!(!world.processes(&task).is_empty(), "the container is still there");
     world.release(&task);
     assert!(world.processes(&task).is_empty());
@@ -114,24 +116,59 @@ fn what_belongs_to_no_task_is_swept() {
 fn spares_do_not_outlive_the_node() {
     let mut world = World::new();
     world.task(TaskLimits::default());
-    let spares = || {
-        world.groups("spare").iter().flat_map(|group| {
-            let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
-        }).collect::<Vec<_>>()
-    };
+    // Each waits in a group of its own, named after its process.
+    let spares = |world: &World| world.waiting();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while spares().is_empty() && std::time::Instant::now() < deadline {
+    while spares(&world).is_empty() && std::time::Instant::now() < deadline {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    assert!(!spares().is_empty());
+    assert!(!spares(&world).is_empty());
     world.close();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    let spares = |world: &World| world.groups("spare").iter().any(|group| {
-        !fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default().is_empty()
-    });
-    while spares(&world) {
+    while !spares(&world).is_empty() {
         assert!(std::time::Instant::now() < deadline, "spares stay");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+/// Not a test of its own: the node that the next one kills.
+#[test]
+#[ignore = "started by `containers_live_through_a_killed_node`"]
+fn a_node_to_be_killed() {
+    let Ok(node_id) = std::env::var("NODE_TO_BE_KILLED") else { return };
+    let mut world = World::of(&node_id);
+    let task = world.task(TaskLimits::default());
+    world.start(&task, world.spec(&["sh", "-c", "sleep 0.4; echo alone; exec sleep 60"]));
+    world.started(&task, "main");
+    println!("READY {task}");
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn containers_live_through_a_killed_node() {
+    use std::io::BufRead;
+    let node_id = World::new_id();
+    let mut node = std::process::Command::new(std::env::current_exe().expect("test binary"))
+        .args(["--exact", "restart::a_node_to_be_killed", "--ignored", "--nocapture"])
+        .env("NODE_TO_BE_KILLED", &node_id)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("node");
+    let lines = std::io::BufReader::new(node.stdout.take().expect("stdout")).lines();
+    let task = lines
+        .map_while(Result::ok)
+        .find_map(|line| node::hands::TaskKey::new(line.split_once("READY ")?.1))
+        .expect("a task");
+    node.kill().expect("kill");
+    node.wait().expect("wait");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let mut world = World::of(&node_id);
+    world.adopt(&task);
+    let found = recover(&mut world, &task);
+    assert!(found.supervised);
+    assert!(found.containers[0].exit.is_none());
+    assert_eq!(world.printed(&task, "main"), "alone\n");
+    world.release(&task);
+    assert_eq!(world.exited(&task, "main").code, Some(137));
+    world.assert_nothing_left(&task);
 }

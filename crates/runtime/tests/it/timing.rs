@@ -13,11 +13,12 @@ fn median(times: &mut [Duration]) -> (f64, f64) {
 /// One after the other, with a pause as on an idle node; the network is there already.
 #[test]
 fn steps_are_timed() {
+    let pause: u64 = std::env::var("PAUSE").ok().and_then(|p| p.parse().ok()).unwrap_or(60);
     let mut world = World::new();
     let (mut supervise, mut create, mut start, mut release) = (vec![], vec![], vec![], vec![]);
     let limits = TaskLimits { cpu_units: Some(256), memory_bytes: Some(256 << 20) };
     for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(pause));
         let task = world.key();
         world.network(&task);
         world.perform(Command::Record { task: task.clone(), record: "x".into() });
