@@ -3,7 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
+mod bench;
+mod ci;
 mod codegen;
+mod command;
+mod demo;
+mod images;
+mod packages;
+mod sim;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -17,12 +26,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measure what SPECIFICATION.md promises, on this machine
+    Bench(bench::Arguments),
     /// Write the generated part of the crate `wire` from the API models
     Codegen(codegen::Arguments),
+    /// Install what is missing, build, start Gantry, run a web server as a Fargate task, show its page and its timeline
+    Demo(demo::Arguments),
+    /// Install what tests need and run every test, those on real containers included (root)
+    Test(test::Arguments),
+    /// Everything that must hold before a change is taken: format, generated code, lints, tests, demo
+    Ci,
+    /// Run the production control plane and nodes in simulated worlds
+    Sim(sim::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().chore {
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
+        Chore::Demo(arguments) => demo::demo(&arguments),
+        Chore::Test(arguments) => test::test(&arguments),
+        Chore::Ci => ci::ci(),
+        Chore::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Page<'a> {
 
     fn open(&self, token: &str) -> Option<String> {
         let digits = token.as_bytes();
-        if digits.len() % 2 != 0 || digits.len() > 2048 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        if !digits.len().is_multiple_of(2) || digits.len() > 2048 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();

@@ -92,7 +92,7 @@ impl Sessions {
     }
 
     pub fn time(&mut self, desk: &mut Desk) {
-        let now = desk.now;
+        let now = moment(desk);
         let silent: Vec<_> =
             self.open.iter_mut().filter_map(|(id, session)| (!session.handle_time(now)).then_some(*id)).collect();
         for id in silent {

@@ -103,8 +103,10 @@ impl Session {
         }
     }
 
-    /// Heartbeats and repetitions that are due. False: the agent has been silent for too long.
-    pub fn handle_time(&mut self, now: Millis) -> bool {
+    /// Heartbeats and repetitions that are due. False: the agent has been silent for too long. What the state does not
+    /// say any more is not repeated: it might arrive after the end of its task.
+    pub fn handle_time(&mut self, moment: Moment<'_>) -> bool {
+        let now = moment.now;
         if now >= self.last_heard + SILENCE_MS {
             return false;
         }
@@ -113,9 +115,15 @@ impl Session {
             let message_id = self.message_id("heartbeat");
             self.outgoing.push_back(ToAgent::HeartbeatMessage(Heartbeat { healthy: true, message_id }).encode());
         }
-        for sent in self.on_their_way.values_mut().filter(|sent| now >= sent.at + RESEND_MS) {
+        let due = |sent: &Sent| now >= sent.at + RESEND_MS;
+        let before = self.on_their_way.len();
+        self.on_their_way.retain(|_, sent| !due(sent) || sent.tasks.iter().all(|wish| is_wish(moment.state, wish)));
+        for sent in self.on_their_way.values_mut().filter(|sent| due(sent)) {
             sent.at = now;
             self.outgoing.push_back(sent.frame.clone());
+        }
+        if self.on_their_way.len() < before {
+            self.sync(moment);
         }
         true
     }
@@ -203,6 +211,12 @@ impl Session {
         let cluster = state.instances.get(&self.instance).map_or("", |instance| state.cluster_name(instance.cluster));
         (state.scope().cluster(cluster), state.scope().instance(cluster, self.instance))
     }
+}
+
+/// Whether the state still says so of a task.
+fn is_wish(state: &State, (id, desired): &(TaskId, Desired)) -> bool {
+    let task = state.tasks.get(id).filter(|task| task.status != TaskStatus::Stopped);
+    task.is_some_and(|task| task.desired == *desired)
 }
 
 fn identify(state: &State, task: &Task) -> TaskIdentifier {

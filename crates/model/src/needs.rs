@@ -110,7 +110,7 @@ pub fn fargate_memory(cpu: u32) -> Option<(u32, u32, u32)> {
 pub fn fargate_offers(cpu: u32, memory: u32) -> bool {
     let Some((first, last, step)) = fargate_memory(cpu) else { return false };
     // A quarter vCPU is offered with 512, 1024 and 2048 MiB only.
-    (first..=last).contains(&memory) && memory % step == 0 && !(cpu == 256 && memory == 1536)
+    (first..=last).contains(&memory) && memory.is_multiple_of(step) && !(cpu == 256 && memory == 1536)
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@ impl Node {
                 Some(entry) if !stop && entry.recorded => {}
                 Some(_) if !stop => drop(waiting.insert(task)),
                 _ if stop => self.take_stop(now, &task, message),
-                _ => {
+                None if self.over.contains_key(&task) => {}
+                Some(_) | None => {
                     self.take_task(&task, message);
                     waiting.insert(task);
                 }

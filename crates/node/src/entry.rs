@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 /// Seconds between stop signal and SIGKILL when a container does not say (ECS_CONTAINER_STOP_TIMEOUT).
 const STOP_TIMEOUT_S: i64 = 30;
+/// Between tries to write down that a task has ended.
+const END_RETRY_MS: Millis = 1_000;
 /// What `OutOfMemoryError` says, in ECS's words.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
@@ -29,10 +31,17 @@ pub(crate) enum Wish<T> {
 pub(crate) enum Life {
     /// Its record is being written; nothing else may happen.
     Recording,
+    /// Found without a supervisor: what an earlier life may have begun is removed, then the start goes on.
+    Undoing,
     /// It is being started, runs, or is being stopped.
     Held,
+    /// That it ends is being written down; a later life must not start it again.
+    Ending,
     /// What the host holds for it is being removed.
     Releasing,
+    /// Nothing but its directory is left, which does not say so yet: written again until it does, and nobody is told
+    /// before. A node that dies would start it again.
+    Closing,
     /// Nothing but its directory is left.
     Released,
     /// Its directory is being deleted.
@@ -72,6 +81,12 @@ pub(crate) struct Entry {
     pub life: Life,
     /// Its record is kept.
     pub recorded: bool,
+    /// `Life::Undoing` begins.
+    pub undo_wanted: bool,
+    /// Its record says that it ends.
+    pub end_recorded: bool,
+    /// When to write that again, after it failed; zero: it did not.
+    pub end_retry_at: Millis,
     pub stop_wanted: bool,
     pub network: Wish<()>,
     pub supervisor: Wish<()>,
@@ -101,6 +116,9 @@ impl Entry {
             interface: None,
             life: Life::Recording,
             recorded: false,
+            undo_wanted: false,
+            end_recorded: false,
+            end_retry_at: 0,
             stop_wanted: message.desired_status == "STOPPED",
             network: Wish::Wanted,
             supervisor: Wish::Wanted,
@@ -126,15 +144,33 @@ impl Entry {
         self.stop_wanted = true;
     }
 
-    pub fn take_recorded(&mut self, _now: Millis, error: Option<String>) {
-        if self.life != Life::Recording {
-            return;
+    pub fn take_recorded(&mut self, now: Millis, error: Option<String>) {
+        match self.life {
+            Life::Ending | Life::Closing => return self.take_end_recorded(now, error.is_none()),
+            Life::Recording => {}
+            _ => return,
         }
         self.life = Life::Held;
         self.recorded = error.is_none();
         if let Some(error) = error {
             self.fail(format!("ResourceInitializationError: the task could not be recorded: {error}"));
         }
+    }
+
+    fn take_end_recorded(&mut self, now: Millis, kept: bool) {
+        self.end_recorded = kept;
+        self.end_retry_at = if kept { 0 } else { now + END_RETRY_MS };
+        if self.life == Life::Ending {
+            // A full disk must not keep what runs from ending.
+            self.life = Life::Held;
+        } else if kept {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.life = Life::Released;
+        self.reports.news();
     }
 
     /// Takes an event of the host. One that comes too late changes nothing.
@@ -165,13 +201,18 @@ impl Entry {
             Event::ContainerFailed { container, exit, .. } | Event::ContainerExited { container, exit, .. } => {
                 self.ended(&container, exit);
             }
-            Event::Released { .. } => {
-                if self.life == Life::Releasing {
-                    self.life = Life::Released;
-                    self.reports.news();
-                }
-            }
+            Event::Released { .. } => self.released(),
             Event::Found { .. } | Event::FoundAll | Event::Recorded { .. } | Event::Forgotten { .. } => {}
+        }
+    }
+
+    fn released(&mut self) {
+        match self.life {
+            Life::Undoing => self.life = Life::Held,
+            // One that was never on record cannot come back, and is not worth the wait for a disk that is full.
+            Life::Releasing if self.end_retry_at != 0 && self.recorded => self.life = Life::Closing,
+            Life::Releasing => self.close(),
+            _ => {}
         }
     }
 
@@ -268,11 +309,18 @@ impl Entry {
 
     /// Orders whatever is missing.
     pub fn advance(&mut self, now: Millis, task: &TaskKey, commands: &mut VecDeque<Command>) {
+        if std::mem::take(&mut self.undo_wanted) {
+            commands.push_back(Command::Release { task: task.clone() });
+        }
         if self.life == Life::Held {
             match self.stop_wanted {
                 false => self.advance_start(task, commands),
                 true => self.advance_stop(now, task, commands),
             }
+        }
+        if self.life == Life::Closing && self.end_retry_at <= now {
+            self.end_retry_at = Millis::MAX;
+            commands.push_back(Command::Record { task: task.clone(), record: crate::recover::end_record(self) });
         }
         if self.life == Life::Released && self.reports.stop_delivered() {
             self.life = Life::Forgetting;
@@ -324,9 +372,16 @@ impl Entry {
         }
         let hangs = |held: &Held| held.stage == Stage::Starting && held.kill_at == Some(0);
         let over = |held: &Held| matches!(held.stage, Stage::Stopped(_)) || hangs(held);
-        if self.containers.iter().all(over) {
+        if !self.containers.iter().all(over) {
+            return;
+        }
+        // One whose record cannot be read has nothing to write down.
+        if self.end_recorded || self.end_retry_at != 0 || self.message.arn.is_empty() {
             self.life = Life::Releasing;
             commands.push_back(Command::Release { task: task.clone() });
+        } else {
+            self.life = Life::Ending;
+            commands.push_back(Command::Record { task: task.clone(), record: crate::recover::end_record(self) });
         }
     }
 
@@ -336,7 +391,8 @@ impl Entry {
         let alive = |container: &&Held| !matches!(container.stage, Stage::Stopped(_));
         let kills = self.containers.iter().filter(alive).filter_map(|held| held.kill_at).filter(|at| *at != 0);
         let kill = held.then(|| kills.min()).flatten();
-        kill.into_iter().chain(self.reports.next_try()).min()
+        let retry = (self.life == Life::Closing && self.end_retry_at != Millis::MAX).then_some(self.end_retry_at);
+        kill.into_iter().chain(retry).chain(self.reports.next_try()).min()
     }
 
     /// Digests of its images.

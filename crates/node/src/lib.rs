@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! assigned -> recorded -> network, supervisor and images at once -> containers -> RUNNING
-//!          -> (exit, stop or failure) -> stopping -> released -> STOPPED reported -> forgotten
+//!          -> (exit, stop or failure) -> stopping -> end recorded -> released -> STOPPED reported -> forgotten
 //! ```
 //!
 //! What survives it is on the host, one directory for each task, and comes back as `Event::Found` at the next start.
@@ -45,7 +45,13 @@ pub struct Node {
     unacknowledged: Vec<Unacknowledged>,
     sequence: i64,
     found_all: bool,
+    /// Tasks whose end was told and heard, and when.
+    over: BTreeMap<TaskKey, Millis>,
 }
+
+/// How long a task is remembered after its end. A payload that was written before the control plane heard of the end
+/// may arrive after it, and must not start the task again. Far longer than a session that hears nothing may last.
+const OVER_REMEMBERED_MS: Millis = 600_000;
 
 /// A payload whose tasks are not all on record yet.
 #[derive(Debug)]
@@ -65,6 +71,7 @@ impl Node {
             unacknowledged: Vec::new(),
             sequence: 0,
             found_all: false,
+            over: BTreeMap::new(),
         }
     }
 
@@ -94,7 +101,7 @@ impl Node {
             }
             Event::Forgotten { task } => {
                 if self.tasks.get(&task).is_some_and(Entry::is_forgetting) {
-                    self.forgotten(&task);
+                    self.forgotten(now, &task);
                 }
                 return;
             }
@@ -182,11 +189,13 @@ impl Node {
 
     /// The end was heard, so that nobody waits for the task. One whose record could not be read was never ended: it is
     /// not acknowledged, and comes again.
-    fn forgotten(&mut self, task: &TaskKey) {
+    fn forgotten(&mut self, now: Millis, task: &TaskKey) {
         let Some(entry) = self.tasks.remove(task) else { return };
         if entry.message.arn.is_empty() {
             self.unacknowledged.retain(|payload| !payload.waiting.contains(task));
         } else {
+            self.over.retain(|_, at| now < *at + OVER_REMEMBERED_MS);
+            self.over.insert(task.clone(), now);
             self.waits_no_more(task);
         }
     }

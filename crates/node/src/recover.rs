@@ -6,6 +6,7 @@ use crate::hands::{Exit, FoundContainer};
 use crate::report::Reports;
 use link::acs;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of the record's shape.
 const VERSION: u32 = 1;
@@ -15,6 +16,17 @@ const VERSION: u32 = 1;
 struct Record {
     version: u32,
     task: acs::Task,
+    /// It ends, and must never be started again: the control plane may have been told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<End>,
+}
+
+/// How a task ended, for the report of a later life.
+#[derive(Serialize, Deserialize)]
+struct End {
+    reason: Option<String>,
+    execution_stopped: Millis,
+    exits: BTreeMap<String, Exit>,
 }
 
 /// A task directory.
@@ -27,21 +39,35 @@ pub(crate) struct Found {
 
 /// The record of a task.
 pub(crate) fn record(task: &acs::Task) -> String {
-    let record = Record { version: VERSION, task: task.clone() };
-    serde_json::to_string(&record).expect("a record serialises")
+    write(&Record { version: VERSION, task: task.clone(), end: None })
 }
 
-fn read(text: &str) -> Option<acs::Task> {
+/// The record of a task that ends.
+pub(crate) fn end_record(entry: &Entry) -> String {
+    let exits = entry.containers.iter().filter_map(|held| match &held.stage {
+        Stage::Stopped(exit) => Some((held.name.clone(), exit.clone())),
+        Stage::Pending | Stage::Starting | Stage::Running => None,
+    });
+    let end = End { reason: entry.reason.clone(), execution_stopped: entry.execution_stopped, exits: exits.collect() };
+    write(&Record { version: VERSION, task: entry.message.clone(), end: Some(end) })
+}
+
+fn write(record: &Record) -> String {
+    serde_json::to_string(record).expect("a record serialises")
+}
+
+fn read(text: &str) -> Option<Record> {
     let record: Record = serde_json::from_str(text).ok()?;
-    (record.version == VERSION).then_some(record.task)
+    (record.version == VERSION && !record.task.arn.is_empty()).then_some(record)
 }
 
 /// The task of a directory. One whose record cannot be read is released and forgotten without a word: nobody can say
 /// whose it was, and the control plane sends the task again if it still wants it.
 pub(crate) fn entry(now: Millis, found: Found) -> Entry {
-    let message = found.record.as_deref().and_then(read);
-    let readable = message.is_some();
-    let mut entry = Entry::assigned(message.unwrap_or_default());
+    let record = found.record.as_deref().and_then(read);
+    let readable = record.is_some();
+    let (message, end) = record.map(|record| (record.task, record.end)).unwrap_or_default();
+    let mut entry = Entry::assigned(message);
     entry.life = Life::Held;
     entry.recorded = readable;
     entry.reports = Reports::told_before(found.reported.as_deref());
@@ -50,19 +76,33 @@ pub(crate) fn entry(now: Millis, found: Found) -> Entry {
         entry.stop_wanted = true;
         return entry;
     }
+    if let Some(end) = end {
+        return ended(now, entry, end);
+    }
     let ran = !found.containers.is_empty() || found.reported.is_some();
     for container in &found.containers {
         take_container(&mut entry, container, found.supervised);
     }
     match (found.supervised, ran) {
         (true, _) => entry.supervisor = Wish::Ready(()),
-        // Killed between record and supervisor: the start goes on as if nothing had happened.
-        (false, false) => {}
+        // Killed between record and supervisor, or the supervisor died before it wrote anything: its containers may still
+        // run, and would run twice. Whatever is there is removed; then the start goes on as if nothing had happened.
+        (false, false) => (entry.life, entry.undo_wanted) = (Life::Undoing, true),
         (false, true) => lose(now, &mut entry),
     }
     if entry.has_started() {
         entry.reports.news();
     }
+    entry
+}
+
+/// A task whose end an earlier life had written down: nothing of it is started, whatever is left is released.
+fn ended(now: Millis, mut entry: Entry, end: End) -> Entry {
+    for held in &mut entry.containers {
+        held.stage = Stage::Stopped(end.exits.get(&held.name).cloned().unwrap_or_else(|| lost(now)));
+    }
+    (entry.reason, entry.execution_stopped) = (end.reason, end.execution_stopped);
+    (entry.stop_wanted, entry.end_recorded) = (true, true);
     entry
 }
 

@@ -9,6 +9,9 @@ use model::task::StopCode;
 use model::{Millis, State, TaskId, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// How long clients are promised to see a stopped task. Said here once more, so that a change of the promise is seen.
+pub(crate) const STOPPED_SHOWN_MS: Millis = 3_600_000;
+
 /// The store.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -36,7 +39,6 @@ struct Written {
 /// A batch that has become durable, read back.
 #[derive(Debug)]
 pub(crate) struct Durable {
-    pub at: Millis,
     pub changes: Vec<Change>,
 }
 
@@ -98,6 +100,9 @@ impl Disk {
             .map(|text| serde_json::from_str(text).map_err(|error| format!("a change cannot be read: {error}: {text}")))
             .collect::<Result<_, _>>()?;
         for change in &changes {
+            if let Change::TaskForgotten(id) = change {
+                self.check_forgotten(*id, written.at)?;
+            }
             self.history.apply(change);
             match change {
                 Change::TaskForgotten(id) => drop(self.forgotten.insert(*id)),
@@ -106,7 +111,16 @@ impl Disk {
             }
         }
         self.index = written.index;
-        Ok(Some(Durable { at: written.at, changes }))
+        Ok(Some(Durable { changes }))
+    }
+
+    fn check_forgotten(&self, id: TaskId, at: Millis) -> Result<(), String> {
+        let over =
+            |task: &model::Task| task.status == TaskStatus::Stopped && at >= task.times.stopped + STOPPED_SHOWN_MS;
+        match self.history.tasks.get(&id).is_some_and(over) {
+            true => Ok(()),
+            false => Err(format!("task {id} is forgotten before its time")),
+        }
     }
 
     /// Loses whatever is not settled.
@@ -120,10 +134,12 @@ impl Disk {
         for row in self.history.rows() {
             told.extend(row.value.map(|value| ((row.kind.to_owned(), row.key), value)));
         }
-        let text = |bytes: Option<&Vec<u8>>| bytes.map_or("nothing".into(), |bytes| String::from_utf8_lossy(bytes));
+        let text = |bytes: Option<&Vec<u8>>| {
+            bytes.map_or("nothing".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
         let keys: BTreeSet<_> = told.keys().chain(self.rows.keys()).collect();
         let differs = keys.into_iter().find(|key| told.get(*key) != self.rows.get(*key))?;
-        let (row, change) = (text(self.rows.get(differs)), text(told.get(differs)));
+        let (row, change): (String, String) = (text(self.rows.get(differs)), text(told.get(differs)));
         Some(format!("{}: the rows say {row}, the changes say {change}", differs.0))
     }
 

@@ -30,8 +30,10 @@ impl World {
         }
         // The orders that end something come after what was ordered before them.
         if matches!(command, Command::Release { .. } | Command::Forget { .. } | Command::NoteReported { .. }) {
+            let note = matches!(command, Command::NoteReported { .. });
             let jobs = self.agents[agent].jobs.values().filter(|job| *job.command.task() == task);
-            due = jobs.map(|job| job.due + 1).chain([due]).max().unwrap_or(due);
+            let before = jobs.filter(|job| !note || matches!(job.command, Command::NoteReported { .. }));
+            due = before.map(|job| job.due + 1).chain([due]).max().unwrap_or(due);
         }
         let may_fail = matches!(
             command,
@@ -110,7 +112,10 @@ impl World {
         let directories = &mut self.agents[agent].host.directories;
         match command {
             Command::Record { record, .. } => {
-                directories.entry(task.clone()).or_default().record = Some(record.clone());
+                let directory = directories.entry(task.clone()).or_default();
+                (directory.record, directory.corrupt) = (Some(record.clone()), false);
+                let line = format!("host-{agent} has the record of {}", self.trace.name(task.as_str()));
+                self.note(line);
                 Some(Event::Recorded { task, error: None })
             }
             Command::AttachNetwork { interface, .. } => {
@@ -118,7 +123,9 @@ impl World {
                 Some(Event::NetworkReady { task })
             }
             Command::Supervise { .. } => {
-                directories.get_mut(&task)?.supervised = true;
+                let directory = directories.get_mut(&task)?;
+                directory.supervisor += u32::from(!directory.supervised);
+                directory.supervised = true;
                 Some(Event::Supervised { task })
             }
             Command::Release { .. } => {
@@ -159,15 +166,25 @@ impl World {
         if !directory.supervised {
             return;
         }
-        if let Some(known) = directory.containers.get(name) {
-            let repeated = self.repeat(task, name, known);
+        let supervisor = directory.supervisor;
+        let twice = directory.containers.get(name).is_some_and(|c| c.running && c.supervisor != supervisor);
+        let known = directory.containers.get(name).filter(|contained| contained.supervisor == supervisor);
+        if let Some(known) = known {
+            let repeated = Self::repeat(self.now, task, name, known);
+            if known.created && known.started_at.is_none() && known.exit.is_none() {
+                let serial = known.serial;
+                self.plan_step(agent, boot, task, name, serial, Step::Start);
+            }
             return repeated.into_iter().for_each(|event| self.tell(agent, event));
         }
         let Some(image) = image else {
             return self.fail("a container is started from an image that is there", format!("{task} {name}"));
         };
+        if twice {
+            return self.fail("no container runs twice", format!("{task} {name} on host-{agent}"));
+        }
         let stuck = nature(&image) == Nature::Stuck;
-        let new = Contained { serial, image, created: false, started_at: None, running: false, exit: None };
+        let new = Contained { serial, supervisor, image, created: false, started_at: None, running: false, exit: None };
         directory.containers.insert(name.to_owned(), new);
         if !stuck {
             self.plan_step(agent, boot, task, name, serial, Step::Create);
@@ -175,13 +192,13 @@ impl World {
     }
 
     /// What the node hears when it orders a start again.
-    fn repeat(&self, task: &TaskKey, name: &str, known: &Contained) -> Vec<Event> {
+    fn repeat(now: Millis, task: &TaskKey, name: &str, known: &Contained) -> Vec<Event> {
         let (task, container) = (task.clone(), name.to_owned());
         let mut told = Vec::new();
         if known.created {
             let runtime_id = known.runtime_id();
             let (task, container) = (task.clone(), container.clone());
-            told.push(Event::ContainerCreated { task, container, runtime_id, at: self.now });
+            told.push(Event::ContainerCreated { task, container, runtime_id, at: now });
         }
         if let Some(at) = known.started_at {
             told.push(Event::ContainerStarted { task: task.clone(), container: container.clone(), at });
@@ -249,9 +266,10 @@ impl World {
     /// The supervisor writes it down before it tells; without one nobody does.
     fn container_ends(&mut self, agent: usize, task: &TaskKey, container: &str, code: i32, out_of_memory: bool) {
         let Some(directory) = self.agents[agent].host.directories.get_mut(task) else { return };
+        let supervisor = directory.supervisor;
         let Some(contained) = directory.containers.get_mut(container) else { return };
         contained.running = false;
-        if directory.supervised {
+        if directory.supervised && contained.supervisor == supervisor {
             let exit = Exit { code: Some(code), out_of_memory, reason: None, at: self.now };
             contained.exit = Some(exit.clone());
             self.tell(agent, Event::ContainerExited { task: task.clone(), container: container.to_owned(), exit });
@@ -262,7 +280,11 @@ impl World {
     fn supervisor_signals(&mut self, agent: usize, task: &TaskKey, container: &str, force: bool) {
         let boot = self.agents[agent].host.boot;
         let Some(directory) = self.agents[agent].host.directories.get(task) else { return };
-        let Some(contained) = directory.containers.get(container).filter(|c| c.running) else { return };
+        let Some(contained) =
+            directory.containers.get(container).filter(|c| c.running && c.supervisor == directory.supervisor)
+        else {
+            return;
+        };
         let serial = contained.serial;
         let deaf = nature(&contained.image) == Nature::Deaf;
         match (force, deaf) {
@@ -292,7 +314,16 @@ impl World {
                 let image = self.agents[agent].host.images.iter().find(|i| digest(i) == spec.image_digest).cloned();
                 let directory = self.agents[agent].host.directories.get_mut(&task);
                 if let (Some(directory), Some(image)) = (directory.filter(|d| d.supervised), image) {
-                    let new = Contained { serial, image, created: true, started_at: None, running: false, exit: None };
+                    let supervisor = directory.supervisor;
+                    let new = Contained {
+                        serial,
+                        supervisor,
+                        image,
+                        created: true,
+                        started_at: None,
+                        running: false,
+                        exit: None,
+                    };
                     directory.containers.entry(spec.name.clone()).or_insert(new);
                 }
             }

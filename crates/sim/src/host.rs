@@ -27,6 +27,8 @@ pub(crate) struct Directory {
     pub reported: Option<String>,
     pub interface: Option<Interface>,
     pub supervised: bool,
+    /// Counts supervisors.
+    pub supervisor: u32,
     pub containers: BTreeMap<String, Contained>,
 }
 
@@ -35,6 +37,8 @@ pub(crate) struct Directory {
 pub(crate) struct Contained {
     /// Tells this order from one before.
     pub serial: u64,
+    /// Which supervisor has it; another one does not know it.
+    pub supervisor: u32,
     pub image: String,
     pub created: bool,
     pub started_at: Option<Millis>,
@@ -84,7 +88,10 @@ impl Host {
     /// What the hands tell of a directory when the node starts.
     pub fn found(&self, task: &TaskKey) -> Option<Event> {
         let directory = self.directories.get(task)?;
-        let containers = directory.containers.iter().filter(|(_, contained)| contained.created);
+        // Without a supervisor only what it wrote down is known.
+        let told =
+            |contained: &Contained| if directory.supervised { contained.created } else { contained.exit.is_some() };
+        let containers = directory.containers.iter().filter(|(_, contained)| told(contained));
         let found = |(name, contained): (&String, &Contained)| FoundContainer {
             name: name.clone(),
             runtime_id: contained.runtime_id(),
@@ -105,8 +112,8 @@ impl Host {
     pub fn reboot(&mut self) {
         self.boot += 1;
         for directory in self.directories.values_mut() {
-            directory.supervised = false;
             directory.interface = None;
+            directory.lose_supervisor();
             directory.containers.values_mut().for_each(|contained| contained.running = false);
         }
     }
@@ -118,9 +125,15 @@ impl Directory {
         self.supervised || self.containers.values().any(|contained| contained.running)
     }
 
+    /// The supervisor dies: what runs goes on, what it was about to make is never made.
+    pub fn lose_supervisor(&mut self) {
+        self.supervised = false;
+        self.containers.retain(|_, contained| contained.created);
+    }
+
     /// What `Release` does, whole or only its first half.
     pub fn release(&mut self, whole: bool) {
-        self.supervised = false;
+        self.lose_supervisor();
         self.containers.values_mut().for_each(|contained| contained.running = false);
         if whole {
             self.interface = None;

@@ -77,7 +77,7 @@ impl World {
             self.plane.inbox.truncate(kept);
             self.plane_handle_inbox();
             self.note("plane dies in the middle of a round".to_owned());
-            return self.plane_crash();
+            return self.plane_crash(None);
         }
         self.plane_handle_inbox();
         let Some(control) = self.plane.control.as_mut() else { return };
@@ -195,12 +195,13 @@ impl World {
         self.plane_start();
     }
 
-    /// What was durable when the process died is decided now: a prefix of what was on its way.
-    pub fn plane_crash(&mut self) {
+    /// What was durable when the process died is decided now: a prefix of what was on its way, of that length if it is
+    /// given.
+    pub fn plane_crash(&mut self, kept: Option<u64>) {
         if self.plane.control.is_none() {
             return;
         }
-        let kept = self.chance.disk.below(self.disk.on_their_way() as u64 + 1);
+        let kept = kept.unwrap_or_else(|| self.chance.disk.below(self.disk.on_their_way() as u64 + 1));
         (0..kept).for_each(|_| self.keep_oldest());
         self.note(format!("plane crashes; {kept} batches on their way are on disk"));
         self.disk.lose_rest();
@@ -243,9 +244,9 @@ impl World {
     fn name_new(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::TaskAccepted(task) => self.trace.call(task.id.to_string(), |n| format!("task-{n}")),
+                Change::TaskAccepted(task) => self.trace.call(task.id.to_string(), "task"),
                 Change::InstanceRegistered(instance) => {
-                    self.trace.call(instance.id.to_string(), |n| format!("instance-{n}"));
+                    self.trace.call(instance.id.to_string(), "instance");
                 }
                 _ => {}
             }

@@ -45,9 +45,9 @@ impl Trace {
     }
 
     /// Gives an id a short name, unless it has one.
-    pub fn call(&mut self, id: String, name: impl FnOnce(usize) -> String) {
-        let next = self.names.len() + 1;
-        self.names.entry(id).or_insert_with(|| name(next));
+    pub fn call(&mut self, id: String, kind: &str) {
+        let alike = self.names.values().filter(|name| name.starts_with(kind)).count();
+        self.names.entry(id).or_insert_with(|| format!("{kind}-{}", alike + 1));
     }
 
     /// The short name of an id; of an ARN, that of its last part.
@@ -66,6 +66,11 @@ impl Trace {
 
     pub fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
+    }
+
+    /// Whether a line that was not taken yet holds `text`.
+    pub fn tells(&self, text: &str) -> bool {
+        self.all.as_ref().is_some_and(|all| all.iter().any(|line| line.contains(text)))
     }
 
     /// Everything since the last call, when everything is kept.

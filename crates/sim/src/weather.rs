@@ -103,7 +103,6 @@ impl Weather {
     /// The weather of a fault phase. Every kind of trouble is there or not, and light or heavy.
     pub fn draw(chance: &mut Stream) -> Self {
         let mut rate = |choices: &[u64]| *chance.pick(choices);
-        let calm = Self::calm();
         Self {
             late: rate(&[0, 0, 5, 40]),
             late_ms: (500, rate(&[2_000, 12_000, 30_000])),
@@ -128,7 +127,6 @@ impl Weather {
             supervisor_gap_ms: rate(&[0, 0, 15_000, 60_000]),
             corruption_gap_ms: rate(&[0, 0, 0, 60_000]),
             deregister_gap_ms: rate(&[0, 0, 60_000, 200_000]),
-            ..calm
         }
     }
 }

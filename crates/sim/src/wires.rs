@@ -7,9 +7,9 @@ use control::{Caller, Connect, Input, Refusal};
 use model::Millis;
 use node::hands::TaskKey;
 use std::collections::{BTreeMap, VecDeque};
+use wire::Fault;
 use wire::ecs;
 use wire::http::{Answer, Call};
-use wire::Fault;
 
 /// Who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) enum Asker {
     Registration { agent: usize, life: u32 },
     /// A node, for a report.
     Report { agent: usize, life: u32, task: TaskKey },
-    /// Nobody who waits for the answer.
-    Nobody,
+    /// The operator, by hand.
+    Operator,
 }
 
 /// What became of a call.
@@ -99,7 +99,7 @@ impl World {
             Asker::Registration { agent, .. } | Asker::Report { agent, .. } => {
                 self.wires.partitioned.contains_key(agent)
             }
-            Asker::Client(_) | Asker::Nobody => false,
+            Asker::Client(_) | Asker::Operator => false,
         }
     }
 
@@ -191,7 +191,10 @@ impl World {
             Asker::Client(client) => self.client_hears(client, call, reply),
             Asker::Registration { agent, life } => self.agent_registered(agent, life, reply),
             Asker::Report { agent, life, task } => self.agent_reported(agent, life, &task, reply),
-            Asker::Nobody => {}
+            Asker::Operator => {
+                let heard = crate::words::reply(&self.trace, &reply);
+                self.note(format!("operator hears {heard}"));
+            }
         }
     }
 
@@ -205,7 +208,9 @@ impl World {
     pub fn session_open(&mut self, agent: usize, life: u32, connect: Connect) -> u64 {
         let session = self.next_serial();
         let lane = || Lane { open: true, ..Lane::default() };
-        self.wires.sessions.insert(session, Session { agent, life, connect, to_node: lane(), to_plane: Lane::default() });
+        self.wires
+            .sessions
+            .insert(session, Session { agent, life, connect, to_node: lane(), to_plane: Lane::default() });
         let at = self.now + self.latency();
         self.agenda.plan(at, Event::ConnectArrives { session });
         session
@@ -251,7 +256,7 @@ impl World {
             }
             let (agent, life) = (open.agent, open.life);
             let lane = if to_node { &mut open.to_node } else { &mut open.to_plane };
-            if !lane.packets.front().is_some_and(|(at, _)| *at <= self.now) {
+            if lane.packets.front().is_none_or(|(at, _)| *at > self.now) {
                 return self.session_tidy(session);
             }
             let Some((_, packet)) = lane.packets.pop_front() else { return };
@@ -325,7 +330,10 @@ impl World {
 
     fn session_tidy(&mut self, session: u64) {
         let done = |open: &Session| {
-            !open.to_node.open && !open.to_plane.open && open.to_node.packets.is_empty() && open.to_plane.packets.is_empty()
+            !open.to_node.open
+                && !open.to_plane.open
+                && open.to_node.packets.is_empty()
+                && open.to_plane.packets.is_empty()
         };
         if self.wires.sessions.get(&session).is_some_and(done) {
             self.wires.sessions.remove(&session);

@@ -28,7 +28,12 @@ impl Client {
         let key = Key { access_key: variable("AWS_ACCESS_KEY_ID")?, secret, session_token: None };
         let stream = TcpStream::connect(&authority)?;
         stream.set_nodelay(true)?;
-        Ok(Self { authority, region: variable("AWS_DEFAULT_REGION")?, key, stream: RefCell::new(BufReader::new(stream)) })
+        Ok(Self {
+            authority,
+            region: variable("AWS_DEFAULT_REGION")?,
+            key,
+            stream: RefCell::new(BufReader::new(stream)),
+        })
     }
 
     /// Calls an ECS operation.
@@ -78,7 +83,8 @@ impl Client {
 fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, String)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("no status: {line:?}"))?;
+    let status =
+        line.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("no status: {line:?}"))?;
     let mut length = 0;
     loop {
         line.clear();

@@ -63,7 +63,8 @@ fn build() -> Result<PathBuf> {
 fn machine() -> Result<String> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let cores = std::thread::available_parallelism()?;
-    let cgroups = if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1 or hybrid" };
+    let cgroups =
+        if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "v2" } else { "v1 or hybrid" };
     Ok(format!("{cores} cores, Linux {}, cgroup {cgroups}", kernel.trim()))
 }
 

@@ -113,7 +113,8 @@ impl Server {
     pub fn cpu_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
         let fields: Vec<&str> = stat.rsplit_once(')').context("an odd stat file")?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11..13).context("an odd stat file")?.iter().filter_map(|f| f.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            fields.get(11..13).context("an odd stat file")?.iter().filter_map(|f| f.parse::<u64>().ok()).sum();
         Ok(ticks as f64 / 100.0)
     }
 
@@ -121,7 +122,8 @@ impl Server {
     pub fn memory(&self) -> Result<Memory> {
         let node_id = fs::read_to_string(self.directory.join("node-id"))?;
         let pid = self.pid()?;
-        let mut memory = Memory { server_mib: kib(pid, "Rss")? / 1024.0, all_mib: kib(pid, "Pss")? / 1024.0, helpers: 0 };
+        let mut memory =
+            Memory { server_mib: kib(pid, "Rss")? / 1024.0, all_mib: kib(pid, "Pss")? / 1024.0, helpers: 0 };
         for entry in fs::read_dir("/proc")?.flatten() {
             let Some(other) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -136,7 +138,8 @@ impl Server {
 
 fn kib(pid: u32, what: &str) -> Result<f64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find(|line| line.starts_with(&format!("{what}:"))).context("no such line in smaps_rollup")?;
+    let line =
+        rollup.lines().find(|line| line.starts_with(&format!("{what}:"))).context("no such line in smaps_rollup")?;
     let number = line.split_whitespace().nth(1).context("an odd smaps_rollup")?;
     Ok(number.parse()?)
 }

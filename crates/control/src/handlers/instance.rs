@@ -40,7 +40,9 @@ pub(crate) fn register(
         cluster,
         active: true,
         connected: again.as_ref().is_some_and(|again| again.connected),
-        connection_at: again.as_ref().map_or(now, |again| again.connection_at),
+        // Zero: an instance whose agent never connected takes no tasks. An agent that did not hear the answer registers
+        // once more under another name, and nobody would ever run what was placed on the first.
+        connection_at: again.as_ref().map_or(0, |again| again.connection_at),
         cpu: resources.cpu,
         memory: resources.memory,
         ports: resources.ports,

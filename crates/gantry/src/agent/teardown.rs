@@ -4,6 +4,7 @@ use super::run_dir;
 use crate::data_dir::DataDir;
 use anyhow::{Context, Result};
 use node::hands::{Command, Event, TaskKey};
+use runtime::cgroup::Cgroups;
 use runtime::{Runtime, RuntimeConfig};
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
@@ -41,6 +42,16 @@ pub async fn teardown(data_dir: &DataDir, node_id: &str) -> Result<()> {
     }
     drop(runtime);
     let (id, directory) = (node_id.to_owned(), run_dir(node_id));
-    let removed = tokio::task::spawn_blocking(move || network::remove_everything(&id, &directory)).await?;
-    removed.context("cannot remove the network")
+    let removed = tokio::task::spawn_blocking(move || {
+        let network = network::remove_everything(&id, &directory).context("cannot remove the network");
+        remove_cgroups(&id).and(network)
+    });
+    removed.await?
+}
+
+/// Tasks are gone with their groups; what is left is the node's own, and supervisors that waited for a task.
+fn remove_cgroups(node_id: &str) -> Result<()> {
+    let cgroups = Cgroups::discover()?;
+    let group = format!("/gantry/{node_id}");
+    cgroups.kill(&group).and_then(|()| cgroups.remove(&group)).context("cannot remove the node's cgroups")
 }

@@ -92,6 +92,15 @@ fn started(node: &mut Node, container: &str) {
     node.handle_event(7, Event::ContainerStarted { task, container: name, at: 7 });
 }
 
+/// The task ends: that is on record before anything is released. Answers the record.
+fn ends(node: &mut Node, now: u64) -> String {
+    let orders = commands(node);
+    let [Command::Record { record, .. }] = orders.as_slice() else { panic!("{orders:?}") };
+    node.handle_event(now, Event::Recorded { task: key(), error: None });
+    assert!(matches!(commands(node).as_slice(), [Command::Release { .. }]));
+    record.clone()
+}
+
 #[test]
 fn nothing_happens_before_the_record_and_everything_at_once_after_it() {
     let mut node = ready_node();
@@ -151,7 +160,7 @@ fn a_stop_signals_waits_kills_releases_reports_and_forgets() {
     node.handle_time(2_010);
     assert!(matches!(commands(&mut node).as_slice(), [Command::StopContainer { force: true, .. }]));
     node.handle_event(2_011, Event::ContainerExited { task: key(), container: "web".into(), exit: exit(137, 2_011) });
-    assert!(matches!(commands(&mut node).as_slice(), [Command::Release { .. }]));
+    ends(&mut node, 2_011);
     assert_eq!(node.poll_report(2_011), None, "STOPPED is said when nothing is left");
     node.handle_event(2_012, Event::Released { task: key() });
     let (task, change) = node.poll_report(2_012).unwrap();
@@ -179,7 +188,7 @@ fn the_end_of_an_essential_container_stops_the_others_and_of_another_does_not() 
     node.handle_outcome(9, &task, Outcome::Accepted);
     commands(&mut node);
     node.handle_event(10, Event::ContainerExited { task: key(), container: "web".into(), exit: exit(3, 10) });
-    assert!(matches!(commands(&mut node).as_slice(), [Command::Release { .. }]));
+    ends(&mut node, 10);
 }
 
 #[test]
@@ -214,13 +223,53 @@ fn a_restarted_node_keeps_what_runs_and_reports_what_ended() {
         "{orders:?}"
     );
     let mut ended = revived(found(Some(exit(4, 50)), true));
-    assert!(matches!(commands(&mut ended).as_slice(), [Command::Release { .. }]));
+    ends(&mut ended, 100);
     let mut lost = revived(found(None, false));
-    assert!(matches!(commands(&mut lost).as_slice(), [Command::Release { .. }]));
+    ends(&mut lost, 100);
     lost.handle_event(101, Event::Released { task: key() });
     let (_, change) = lost.poll_report(101).unwrap();
     assert_eq!(change.report.containers[0].exit_code, None);
     assert!(change.report.reason.unwrap().contains("supervisor lost"));
+}
+
+#[test]
+fn a_task_whose_end_is_on_record_is_never_started_again() {
+    let mut node = starting(vec![container("web", true)]);
+    commands(&mut node);
+    node.handle_event(6, Event::NetworkFailed { task: key(), message: "no such device".into() });
+    let at = node.next_wake().unwrap();
+    node.handle_time(at);
+    let record = ends(&mut node, at);
+    // The node dies before it hears that STOPPED was heard; nothing else is left of the task.
+    let mut revived = Node::new(Identity::default());
+    let found =
+        Event::Found { task: key(), record: Some(record), supervised: false, containers: Vec::new(), reported: None };
+    revived.handle_event(100, found);
+    revived.handle_event(100, Event::FoundAll);
+    assert!(matches!(commands(&mut revived).as_slice(), [Command::Release { .. }]));
+    revived.handle_event(101, Event::Released { task: key() });
+    let (_, change) = revived.poll_report(101).unwrap();
+    assert_eq!(change.report.status, Some(ContainerStatus::Stopped));
+    assert!(change.report.reason.unwrap().contains("no such device"));
+}
+
+#[test]
+fn a_payload_that_arrives_after_the_end_is_acknowledged_and_starts_nothing() {
+    let mut node = ready_node();
+    node.handle_frame(1, &payload(message(vec![container("web", true)])));
+    commands(&mut node);
+    node.handle_event(2, Event::Recorded { task: key(), error: Some("no space left on device".into()) });
+    assert_eq!(frames(&mut node), [], "not acknowledged while neither on record nor over");
+    ends(&mut node, 2);
+    node.handle_event(3, Event::Released { task: key() });
+    let (task, _) = node.poll_report(3).unwrap();
+    node.handle_outcome(4, &task, Outcome::Accepted);
+    node.handle_event(5, Event::Forgotten { task: key() });
+    commands(&mut node);
+    frames(&mut node);
+    node.handle_frame(6, &payload(message(vec![container("web", true)])));
+    assert_eq!(commands(&mut node), []);
+    assert_eq!(frames(&mut node).len(), 1);
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! boto3: the scripts in `tests/clients`, each against a deployment of its own. What they check is said in them.
+
+use crate::clients::python;
+use crate::world::Gantry;
+
+#[test]
+fn a_task_lives_and_dies() {
+    let gantry = Gantry::up();
+    python(&gantry, "life.py");
+    gantry.take_down();
+}
+
+#[test]
+fn the_network_and_the_caller_are_described() {
+    let gantry = Gantry::up();
+    python(&gantry, "network.py");
+    gantry.take_down();
+}
+
+#[test]
+fn pages_tokens_and_exceptions() {
+    let gantry = Gantry::up();
+    python(&gantry, "requests.py");
+    gantry.take_down();
+}

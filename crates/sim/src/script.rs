@@ -1,0 +1,194 @@
+//! Scripts: a text of commands, played in a world where nothing goes wrong by itself and everything takes the same time
+//! always. The transcript holds each command and all that came of it.
+//!
+//! ```text
+//! hosts 2                  two hosts, their nodes and the control plane are started and connected
+//! define web steady job    a task definition with one container of each image
+//! run web [token T]        RunTask on Fargate
+//! stop task-1              StopTask
+//! describe task-1          DescribeTasks
+//! until TEXT               goes on until a line of the trace holds TEXT
+//! wait 30                  goes on for so many seconds
+//! crash control [keeping N]    … of the batches on their way N are on disk
+//! crash node 0 | reboot host 0 | cut node 0 | join node 0 | start control | start node 0
+//! ```
+
+use crate::agenda::Event;
+use crate::faults::operator;
+use crate::weather::Weather;
+use crate::wires::Asker;
+use crate::world::World;
+use wire::ecs;
+
+/// Longest virtual time of one command.
+const PATIENCE_MS: u64 = 300_000;
+
+/// A script that cannot be played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    /// Counted from one.
+    pub line: usize,
+    /// Why.
+    pub message: String,
+}
+
+impl std::fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+/// Plays a script and gives its transcript.
+pub fn play(script: &str) -> Result<String, ScriptError> {
+    let mut world = None;
+    let mut transcript = String::new();
+    for (before, line) in script.lines().enumerate() {
+        let wrong = |message: String| ScriptError { line: before + 1, message };
+        if line.trim().is_empty() || line.starts_with('#') {
+            transcript.push_str(&format!("{line}\n"));
+            continue;
+        }
+        transcript.push_str(&format!("> {line}\n"));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["hosts", count] = words.as_slice() {
+            world = Some(open(number(count).map_err(wrong)? as usize));
+        }
+        let world = world.as_mut().ok_or_else(|| wrong("a script begins with `hosts`".to_owned()))?;
+        command(world, line, &words).map_err(wrong)?;
+        for line in world.trace.take() {
+            transcript.push_str(&format!("{line}\n"));
+        }
+        if let Some(broken) = &world.broken {
+            return Err(wrong(format!("broken: {}: {}\n{transcript}", broken.invariant, broken.detail)));
+        }
+    }
+    Ok(transcript)
+}
+
+fn open(hosts: usize) -> World {
+    let mut world = World::new(0, Weather::still(), &vec![(2048, 4096); hosts], true);
+    world.plane_start();
+    for agent in 0..hosts {
+        world.agenda.plan(world.now + 10, Event::NodeStart { agent });
+    }
+    world
+}
+
+fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> {
+    match words {
+        ["hosts", _] => until(world, "is connected")?,
+        ["define", family, images @ ..] => ask(world, definition(family, images)),
+        ["run", family] => ask(world, run(world, family, None)),
+        ["run", family, "token", token] => ask(world, run(world, family, Some(token))),
+        ["stop", name] => {
+            let task = arn(world, name)?;
+            ask(world, ecs::StopTaskRequest { task, ..Default::default() });
+        }
+        ["describe", name] => {
+            let tasks = vec![arn(world, name)?];
+            ask(world, ecs::DescribeTasksRequest { tasks, ..Default::default() });
+            until(world, "operator hears")?;
+        }
+        ["until", ..] => until(world, line.trim_start_matches("until").trim())?,
+        ["wait", seconds] => {
+            let until = world.now + number(seconds)? * 1000;
+            world.run_until(until);
+        }
+        ["crash", "control"] => world.plane_crash(Some(0)),
+        ["crash", "control", "keeping", count] => {
+            let count = number(count)?;
+            world.plane_crash(Some(count));
+        }
+        ["start", "control"] => world.plane_start(),
+        [verb, "node" | "host", agent] => {
+            let agent = number(agent)? as usize;
+            if agent >= world.agents.len() {
+                return Err(format!("there is no node {agent}"));
+            }
+            of_node(world, verb, agent)?;
+        }
+        _ => return Err(format!("no such command: {line}")),
+    }
+    Ok(())
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+fn of_node(world: &mut World, verb: &str, agent: usize) -> Result<(), String> {
+    match verb {
+        "crash" => world.agent_crash(agent),
+        "start" => world.agent_start(agent),
+        "reboot" => {
+            world.agent_crash(agent);
+            world.agents[agent].host.reboot();
+        }
+        "cut" => drop(world.cut_off_now(agent)),
+        "join" => {
+            let partition = world.wires.partitioned.get(&agent).copied();
+            world.reunite(agent, partition.ok_or("it is not cut off")?);
+        }
+        _ => return Err(format!("no such command: {verb}")),
+    }
+    Ok(())
+}
+
+/// Goes on until a line holds `text`.
+fn until(world: &mut World, text: &str) -> Result<(), String> {
+    let end = world.now + PATIENCE_MS;
+    while !world.trace.tells(text) {
+        let next = world.agenda.next_at().filter(|at| *at <= end);
+        if next.is_none() || world.broken.is_some() {
+            return Err(format!("nothing said {text:?}"));
+        }
+        world.step();
+    }
+    Ok(())
+}
+
+fn ask(world: &mut World, request: impl Into<ecs::Request>) {
+    let request = request.into();
+    world.note(format!("operator asks {}", request.operation()));
+    world.call(Asker::Operator, operator(), &request);
+}
+
+fn definition(family: &str, images: &[&str]) -> ecs::RegisterTaskDefinitionRequest {
+    let container = |(number, image): (usize, &&str)| ecs::ContainerDefinition {
+        name: Some(format!("c{number}")),
+        image: Some((*image).to_owned()),
+        essential: Some(number == 0),
+        stop_timeout: Some(10),
+        ..Default::default()
+    };
+    ecs::RegisterTaskDefinitionRequest {
+        family: family.to_owned(),
+        network_mode: Some(ecs::NetworkMode::Awsvpc),
+        cpu: Some("256".to_owned()),
+        memory: Some("512".to_owned()),
+        requires_compatibilities: Some(vec![ecs::Compatibility::Fargate]),
+        container_definitions: images.iter().enumerate().map(container).collect(),
+        ..Default::default()
+    }
+}
+
+fn run(world: &World, family: &str, token: Option<&str>) -> ecs::RunTaskRequest {
+    let subnets = vec![world.disk.history.meta().vpc.subnets[0].id.to_string()];
+    let awsvpc = ecs::AwsVpcConfiguration { subnets, ..Default::default() };
+    ecs::RunTaskRequest {
+        task_definition: family.to_owned(),
+        launch_type: Some(ecs::LaunchType::Fargate),
+        client_token: token.map(str::to_owned),
+        network_configuration: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(awsvpc) }),
+        ..Default::default()
+    }
+}
+
+/// The ARN of a task by its short name.
+fn arn(world: &World, name: &str) -> Result<String, String> {
+    let tasks = world.disk.history.tasks.values();
+    let mut arns = tasks.map(|task| world.disk.history.task_arn(task));
+    arns.find(|arn| world.trace.name(arn) == name).ok_or_else(|| format!("there is no {name}"))
+}

@@ -1,0 +1,51 @@
+//! Worlds of many seeds, the same world twice, and scripts with their transcripts.
+
+use sim::Options;
+
+#[test]
+fn fifty_worlds_keep_every_invariant() {
+    for seed in 0..50 {
+        if let Err(failure) = sim::run(seed, &Options::default()) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [2, 11] {
+        let run = || sim::run(seed, &Options::default()).map(|outcome| (outcome.trace_hash, outcome.events));
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+    let hash = |seed| sim::run(seed, &Options::default()).map(|outcome| outcome.trace_hash);
+    assert_ne!(hash(2), hash(3));
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $file:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let script = include_str!(concat!("../scenarios/", $file, ".txt"));
+                let expected = include_str!(concat!("../scenarios/", $file, ".out"));
+                compare(&sim::play(script).unwrap_or_else(|error| panic!("{error}")), expected);
+            }
+        )*
+    };
+}
+
+scenarios! {
+    a_task_lives: "life";
+    a_node_dies_before_it_acknowledges: "node-dies-before-it-acknowledges";
+    the_control_plane_dies_before_it_replies: "control-dies-before-it-replies";
+    a_host_reboots: "host-reboots";
+}
+
+fn compare(played: &str, expected: &str) {
+    let pairs = played.lines().zip(expected.lines()).enumerate();
+    for (number, (played, expected)) in pairs {
+        let number = number + 1;
+        assert_eq!(played, expected, "line {number}; if it is right, write it anew: cargo xtask sim --bless");
+    }
+    assert_eq!(played.lines().count(), expected.lines().count(), "cargo xtask sim --bless");
+}

@@ -1,0 +1,15 @@
+//! `cargo xtask ci`: everything that must hold before a change is taken. The cheap checks come first.
+
+use crate::command::{cargo, run};
+use crate::{demo, packages, test};
+use anyhow::Result;
+
+/// Runs every check; the first that fails ends it.
+pub fn ci() -> Result<()> {
+    packages::ensure(packages::TO_BUILD)?;
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&["xtask", "codegen", "--check"]))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    test::test(&test::Arguments::default())?;
+    demo::demo(&demo::Arguments::once())
+}
