@@ -1,10 +1,12 @@
 //! Where deciding happens: the state in memory, the time, fresh ids, and the batch that is being written.
 
 use model::change::Change;
+use model::project::Health;
 use model::row::Row;
 use model::state::Touched;
-use model::{Ids, InstanceId, Millis, State, TaskId};
-use std::collections::BTreeSet;
+use model::task::Desired;
+use model::{Ids, InstanceId, Millis, ServiceId, State, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes that become durable together, and the rows they touched.
 #[derive(Clone, Debug)]
@@ -30,19 +32,41 @@ pub(crate) struct Desk {
     touched: BTreeSet<Touched>,
     dirty: BTreeSet<InstanceId>,
     accepted: Vec<TaskId>,
+    /// How long a task must have been RUNNING to count as healthy.
+    pub settle_ms: Millis,
+    /// Services to look at, and when the others are due; both are remade from the state at start.
+    waiting: BTreeSet<ServiceId>,
+    due: BTreeMap<ServiceId, Millis>,
 }
 
 impl Desk {
-    pub fn new(state: State, index: u64, ids: Ids) -> Self {
+    pub fn new(state: State, index: u64, ids: Ids, settle_ms: Millis) -> Self {
+        let waiting = state.services.keys().copied().collect();
         let (changes, touched, dirty) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        Self { state, ids, now: 0, index, changes, touched, dirty, accepted: Vec::new() }
+        Self {
+            state,
+            ids,
+            now: 0,
+            index,
+            changes,
+            touched,
+            dirty,
+            accepted: Vec::new(),
+            settle_ms,
+            waiting,
+            due: BTreeMap::new(),
+        }
     }
 
     /// Puts a change into effect and into the batch.
     pub fn commit(&mut self, change: Change) {
+        let ended = self.may_end(&change);
         for touched in self.state.apply(&change) {
             if let Touched::Task(id) = &touched {
                 self.mark(*id);
+            }
+            if let Touched::Service(id) = &touched {
+                self.waiting.insert(*id);
             }
             self.touched.insert(touched);
         }
@@ -50,11 +74,56 @@ impl Desk {
             self.accepted.push(task.id);
         }
         self.changes.push(change);
+        if let Some(task) = ended {
+            self.note_end(task);
+        }
+    }
+
+    /// The task of a service that a report may end: one that was wanted RUNNING.
+    fn may_end(&self, change: &Change) -> Option<TaskId> {
+        let (Change::TaskReported { id, .. } | Change::TaskHostLost { id, .. }) = change else { return None };
+        let task = self.state.tasks.get(id)?;
+        (task.service.is_some() && task.desired == Desired::Running).then_some(*id)
+    }
+
+    fn note_end(&mut self, id: TaskId) {
+        let Some(task) = self.state.tasks.get(&id).filter(|task| task.desired == Desired::Stopped) else { return };
+        let service = task.service.and_then(|membership| self.state.services.get(&membership.service));
+        let Some(mut service) = service.cloned() else { return };
+        planner::service::note_end(&mut service, task, self.now);
+        self.commit(Change::ServiceUpdated(Box::new(service)));
+    }
+
+    /// How healthy is told from not yet.
+    pub fn health(&self) -> Health {
+        Health { settle_ms: self.settle_ms, now: self.now }
+    }
+
+    /// Services to look at now.
+    pub fn take_waiting(&mut self) -> BTreeSet<ServiceId> {
+        let now = self.now;
+        let due = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
+        self.waiting.extend(due);
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// When to look at a service again.
+    pub fn look_again(&mut self, id: ServiceId, at: Option<Millis>) {
+        match at {
+            Some(at) => drop(self.due.insert(id, at)),
+            None => drop(self.due.remove(&id)),
+        }
+    }
+
+    /// When the next service is due.
+    pub fn next_look(&self) -> Option<Millis> {
+        self.due.values().min().copied()
     }
 
     fn mark(&mut self, task: TaskId) {
         if let Some(task) = self.state.tasks.get(&task) {
             self.dirty.insert(task.instance);
+            self.waiting.extend(task.service.map(|membership| membership.service));
         }
     }
 
@@ -94,6 +163,8 @@ impl Desk {
         const SLICE: usize = 500;
         let tasks: Vec<_> = self.state.expired_tasks(self.now).take(SLICE).collect();
         tasks.into_iter().for_each(|id| self.commit(Change::TaskForgotten(id)));
+        let services: Vec<_> = self.state.expired_services(self.now).take(SLICE).collect();
+        services.into_iter().for_each(|id| self.commit(Change::ServiceForgotten(id)));
         let lapsed = self.state.lapsed_tokens(self.now).take(SLICE);
         let tokens: Vec<_> = lapsed.map(|(cluster, token)| (cluster, token.into())).collect();
         tokens.into_iter().for_each(|(cluster, token)| self.commit(Change::ClientTokenLapsed { cluster, token }));

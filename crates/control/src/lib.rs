@@ -14,6 +14,7 @@ mod desk;
 mod handlers;
 mod named;
 mod page;
+mod reconcile;
 mod sessions;
 mod switchboard;
 
@@ -113,6 +114,8 @@ pub struct Config {
     pub endpoint: String,
     /// This program's version.
     pub version: String,
+    /// How long a service's task must have been RUNNING to count as healthy, in milliseconds. ECS waits 40 s.
+    pub settle_ms: Millis,
 }
 
 /// The control plane.
@@ -128,7 +131,7 @@ impl Control {
     /// A control plane over `state`, whose last durable batch had number `index`. Agents that were connected are not any
     /// more; the cluster `default` exists from the start.
     pub fn new(now: Millis, config: Config, state: State, index: u64, ids: Ids) -> Self {
-        let mut desk = Desk::new(state, index, ids);
+        let mut desk = Desk::new(state, index, ids, config.settle_ms);
         desk.now = now;
         let gone: Vec<_> = desk.state.instances.values().filter(|instance| instance.connected).map(|i| i.id).collect();
         for id in gone {
@@ -164,12 +167,14 @@ impl Control {
 
     /// When `handle_time` has something to do.
     pub fn next_wake(&self) -> Option<Millis> {
-        self.desk.state.next_expiry().into_iter().chain(self.sessions.next_wake()).min()
+        let state = self.desk.state.next_expiry().into_iter().chain(self.desk.next_look());
+        state.chain(self.sessions.next_wake()).min()
     }
 
     /// Ends the round: tells agents what the round changed for them, and gives the batch that must be durable before any
     /// output of the round may leave. `None`: the round changed nothing.
     pub fn poll_batch(&mut self) -> Option<Batch> {
+        reconcile::services(&mut self.desk);
         self.sessions.sync(&mut self.desk);
         let index = self.desk.seen_index();
         while let Some(output) = self.sessions.poll_output() {

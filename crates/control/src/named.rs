@@ -3,7 +3,7 @@
 use model::arn::{ForeignArn, Named};
 use model::task::Task;
 use model::task_definition::TaskDefinition;
-use model::{Cluster, Instance, InstanceId, RevisionId, State, TaskId};
+use model::{Cluster, Instance, InstanceId, RevisionId, Service, State, TaskId};
 use wire::{Fault, ecs};
 
 /// An ECS ARN of this deployment, or bare text.
@@ -60,6 +60,12 @@ pub(crate) fn task<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Resul
 pub(crate) fn instance<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Instance>, Fault> {
     let id = id_in(state, text, "container-instance", cluster)?.and_then(InstanceId::parse);
     Ok(id.and_then(|id| state.instances.get(&id)).filter(|instance| instance.cluster == cluster.id))
+}
+
+/// The service of that name in that cluster, deleted or not; `None`: there is none.
+pub(crate) fn service<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Service>, Fault> {
+    let name = id_in(state, text, "service", cluster)?;
+    Ok(name.and_then(|name| state.service_named(cluster.id, name)))
 }
 
 /// What a task-definition name says: a family, and perhaps a revision of it.

@@ -1,6 +1,6 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
-use crate::handlers::{agent, cluster, gantry as own, instance, network, run, task, task_definition};
+use crate::handlers::{agent, cluster, gantry as own, instance, network, run, service, task, task_definition};
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, sts};
 
@@ -34,6 +34,11 @@ impl ecs::Ecs<Caller> for Control {
         describe_container_instances(ecs::DescribeContainerInstancesRequest) -> ecs::DescribeContainerInstancesResponse = instance::describe;
         list_container_instances(ecs::ListContainerInstancesRequest) -> ecs::ListContainerInstancesResponse = instance::list;
         deregister_container_instance(ecs::DeregisterContainerInstanceRequest) -> ecs::DeregisterContainerInstanceResponse = instance::deregister;
+        create_service(ecs::CreateServiceRequest) -> ecs::CreateServiceResponse = service::create;
+        update_service(ecs::UpdateServiceRequest) -> ecs::UpdateServiceResponse = service::update;
+        describe_services(ecs::DescribeServicesRequest) -> ecs::DescribeServicesResponse = service::describe;
+        list_services(ecs::ListServicesRequest) -> ecs::ListServicesResponse = service::list;
+        delete_service(ecs::DeleteServiceRequest) -> ecs::DeleteServiceResponse = service::delete;
         submit_task_state_change(ecs::SubmitTaskStateChangeRequest) -> ecs::SubmitTaskStateChangeResponse = agent::submit_task;
         submit_container_state_change(ecs::SubmitContainerStateChangeRequest) -> ecs::SubmitContainerStateChangeResponse = agent::submit_container;
         submit_attachment_state_changes(ecs::SubmitAttachmentStateChangesRequest) -> ecs::SubmitAttachmentStateChangesResponse = agent::submit_attachments;

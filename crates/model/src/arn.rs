@@ -53,6 +53,11 @@ impl Scope<'_> {
         self.ecs(format_args!("task/{cluster}/{id}"))
     }
 
+    /// `service/<cluster>/<name>`.
+    pub fn service(&self, cluster: &str, name: &str) -> String {
+        self.ecs(format_args!("service/{cluster}/{name}"))
+    }
+
     /// `container/<cluster>/<task>/<uuid>`.
     pub fn container(&self, cluster: &str, task: TaskId, uuid: &str) -> String {
         self.ecs(format_args!("container/{cluster}/{task}/{uuid}"))

@@ -2,8 +2,9 @@
 
 use crate::Millis;
 use crate::cluster::Cluster;
-use crate::ids::{ClusterId, InstanceId, RevisionId, TaskId};
+use crate::ids::{ClusterId, InstanceId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
+use crate::service::Service;
 use crate::state::Meta;
 use crate::task::{Stop, Task, TaskReport};
 use crate::task_definition::TaskDefinition;
@@ -47,6 +48,12 @@ pub enum Change {
     },
     /// An instance was deregistered.
     InstanceDeregistered(InstanceId),
+    /// A service was created.
+    ServiceCreated(Box<Service>),
+    /// A service was updated, deleted or reconciled: what it is now.
+    ServiceUpdated(Box<Service>),
+    /// An INACTIVE service is shown no longer.
+    ServiceForgotten(ServiceId),
     /// A task was accepted and placed.
     TaskAccepted(Box<Task>),
     /// A task is to stop.

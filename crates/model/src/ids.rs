@@ -71,6 +71,11 @@ impl Uuid {
 #[serde(transparent)]
 pub struct ClusterId(pub u32);
 
+/// A service, numbered in order of creation and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServiceId(pub u32);
+
 /// A task-definition family, numbered in order of creation and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

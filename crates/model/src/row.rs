@@ -36,6 +36,7 @@ const CLUSTER: &str = "cluster";
 const FAMILY: &str = "family";
 const DEFINITION: &str = "task-definition";
 const INSTANCE: &str = "container-instance";
+const SERVICE: &str = "service";
 const TASK: &str = "task";
 const CLIENT_TOKEN: &str = "client-token";
 
@@ -56,6 +57,7 @@ impl State {
             Touched::Family(id) => (FAMILY, id.0.to_be_bytes().to_vec(), encode(self.families.get(id))),
             Touched::Definition(id) => (DEFINITION, revision_key(*id), encode(self.definitions.get(id))),
             Touched::Instance(id) => (INSTANCE, id.0.to_vec(), encode(self.instances.get(id))),
+            Touched::Service(id) => (SERVICE, id.0.to_be_bytes().to_vec(), encode(self.services.get(id))),
             Touched::Task(id) => (TASK, id.0.to_vec(), encode(self.tasks.get(id))),
             Touched::ClientToken(cluster, token) => {
                 (CLIENT_TOKEN, token_key(*cluster, token), encode(self.client_token_row(*cluster, token)))
@@ -71,6 +73,7 @@ impl State {
         touched.extend(self.families.keys().map(|id| Touched::Family(*id)));
         touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
         touched.extend(self.instances.keys().map(|id| Touched::Instance(*id)));
+        touched.extend(self.services.keys().map(|id| Touched::Service(*id)));
         touched.extend(self.tasks.keys().map(|id| Touched::Task(*id)));
         let tokens = self.index.token_ages.iter();
         touched.extend(tokens.map(|(_, cluster, token)| Touched::ClientToken(*cluster, token.clone())));
@@ -116,6 +119,7 @@ fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
             state.put_definition(definition);
         }
         INSTANCE => drop(state.put_instance(decode(kind, value)?)),
+        SERVICE => drop(state.put_service(decode(kind, value)?)),
         TASK => drop(state.put_task(decode(kind, value)?)),
         CLIENT_TOKEN => drop(state.put_client_token(decode::<ClientToken>(kind, value)?)),
         _ => return Err(BadRow { kind: kind.to_owned(), message: "unknown kind of row".to_owned() }),

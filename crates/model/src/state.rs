@@ -7,8 +7,9 @@ use crate::Millis;
 use crate::arn::Scope;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
-use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, RevisionId, TaskId};
+use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
+use crate::service::{INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::task::{EniStatus, Task, TaskStatus};
 use crate::task_definition::{Family, TaskDefinition};
 use crate::vpc::Vpc;
@@ -46,6 +47,8 @@ pub struct State {
     pub definitions: BTreeMap<RevisionId, TaskDefinition>,
     /// All container instances, deregistered ones too.
     pub instances: BTreeMap<InstanceId, Instance>,
+    /// All services that are shown.
+    pub services: BTreeMap<ServiceId, Service>,
     /// All tasks that are shown.
     pub tasks: BTreeMap<TaskId, Task>,
     client_tokens: BTreeMap<(ClusterId, Box<str>), ClientToken>,
@@ -60,6 +63,9 @@ pub(crate) struct Index {
     pub(crate) cluster_tasks: BTreeSet<(ClusterId, TaskId)>,
     pub(crate) instance_tasks: BTreeSet<(InstanceId, TaskId)>,
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
+    pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
+    pub(crate) service_tasks: BTreeSet<(ServiceId, TaskId)>,
+    pub(crate) inactive_services: BTreeSet<(Millis, ServiceId)>,
     pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
     pub(crate) enis: BTreeMap<EniId, TaskId>,
@@ -95,6 +101,8 @@ pub enum Touched {
     Definition(RevisionId),
     /// An instance.
     Instance(InstanceId),
+    /// A service.
+    Service(ServiceId),
     /// A task.
     Task(TaskId),
     /// A client token.
@@ -110,6 +118,7 @@ impl State {
             families: BTreeMap::new(),
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
+            services: BTreeMap::new(),
             tasks: BTreeMap::new(),
             client_tokens: BTreeMap::new(),
             index: Index::default(),
@@ -146,6 +155,8 @@ impl State {
                 instance.active = false;
                 instance.connected = false;
             }),
+            Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
+            Change::ServiceForgotten(id) => self.forget_service(*id),
             Change::TaskAccepted(task) => self.put_task((**task).clone()),
             Change::TaskStopWanted { id, at, stop } => {
                 self.alter_task(*id, |task| task.want_stopped(*at, stop.clone()))
@@ -202,6 +213,26 @@ impl State {
         vec![Touched::Instance(id)]
     }
 
+    pub(crate) fn put_service(&mut self, service: Service) -> Vec<Touched> {
+        let id = service.id;
+        self.index.service_names.insert((service.cluster, service.name.clone()), id);
+        if service.status == ServiceStatus::Inactive {
+            self.index.inactive_services.insert((service.inactive_at + INACTIVE_SHOWN_MS, id));
+        }
+        self.services.insert(id, service);
+        vec![Touched::Service(id)]
+    }
+
+    fn forget_service(&mut self, id: ServiceId) -> Vec<Touched> {
+        let Some(service) = self.services.remove(&id) else { return Vec::new() };
+        self.index.inactive_services.remove(&(service.inactive_at + INACTIVE_SHOWN_MS, id));
+        let name = (service.cluster, service.name);
+        if self.index.service_names.get(&name) == Some(&id) {
+            self.index.service_names.remove(&name);
+        }
+        vec![Touched::Service(id)]
+    }
+
     pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
         let id = task.id;
         if let Some(old) = self.tasks.remove(&id) {
@@ -242,6 +273,9 @@ impl State {
         let index = &mut self.index;
         index.cluster_tasks.insert((task.cluster, task.id));
         index.instance_tasks.insert((task.instance, task.id));
+        if let Some(membership) = task.service {
+            index.service_tasks.insert((membership.service, task.id));
+        }
         index.cluster_counts.entry(task.cluster).or_default().add(task);
         index.instance_counts.entry(task.instance).or_default().add(task);
         if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
@@ -258,6 +292,9 @@ impl State {
         let index = &mut self.index;
         index.cluster_tasks.remove(&(task.cluster, task.id));
         index.instance_tasks.remove(&(task.instance, task.id));
+        if let Some(membership) = task.service {
+            index.service_tasks.remove(&(membership.service, task.id));
+        }
         if let Some(counts) = index.cluster_counts.get_mut(&task.cluster) {
             counts.subtract(task);
         }
@@ -359,6 +396,33 @@ impl State {
         keys.map(|(_, id)| &self.tasks[id])
     }
 
+    /// The number of the next new service.
+    pub fn next_service(&self) -> ServiceId {
+        ServiceId(self.services.last_key_value().map_or(0, |(id, _)| id.0 + 1))
+    }
+
+    /// The newest service of that name in a cluster, deleted or not.
+    pub fn service_named(&self, cluster: ClusterId, name: &str) -> Option<&Service> {
+        self.services.get(self.index.service_names.get(&(cluster, name.into()))?)
+    }
+
+    /// The services of a cluster by name.
+    pub fn cluster_services(&self, cluster: ClusterId) -> impl Iterator<Item = &Service> {
+        let names = self.index.service_names.range((cluster, Box::from(""))..);
+        names.take_while(move |((owner, _), _)| *owner == cluster).map(|(_, id)| &self.services[id])
+    }
+
+    /// The tasks of a service by id.
+    pub fn service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
+        let keys = self.index.service_tasks.range((service, TaskId([0; 16]))..=(service, TaskId([0xff; 16])));
+        keys.map(|(_, id)| &self.tasks[id])
+    }
+
+    /// INACTIVE services whose time is up at `now`.
+    pub fn expired_services(&self, now: Millis) -> impl Iterator<Item = ServiceId> {
+        self.index.inactive_services.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
     /// The instances of a cluster by id, deregistered ones too.
     pub fn cluster_instances(&self, cluster: ClusterId) -> impl Iterator<Item = &Instance> {
         let (first, last) = (InstanceId([0; 16]), InstanceId([0xff; 16]));
@@ -432,10 +496,11 @@ impl State {
             .map(|(_, cluster, token)| (*cluster, &**token))
     }
 
-    /// When the next of either is due.
+    /// When the next of these is due.
     pub fn next_expiry(&self) -> Option<Millis> {
         let task = self.index.expiries.first().map(|(at, _)| *at);
         let token = self.index.token_ages.first().map(|(at, ..)| at + CLIENT_TOKEN_MS);
-        task.into_iter().chain(token).min()
+        let service = self.index.inactive_services.first().map(|(at, _)| *at);
+        task.into_iter().chain(token).chain(service).min()
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::Millis;
 use crate::cluster::Tag;
-use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, TaskId, Uuid};
+use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -102,6 +102,8 @@ pub enum StopCode {
     EssentialContainerExited,
     /// StopTask.
     UserInitiated,
+    /// Its service wants it no longer.
+    ServiceSchedulerInitiated,
     /// Its host went away.
     TerminationNotice,
 }
@@ -113,6 +115,7 @@ impl StopCode {
             Self::TaskFailedToStart => "TaskFailedToStart",
             Self::EssentialContainerExited => "EssentialContainerExited",
             Self::UserInitiated => "UserInitiated",
+            Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
             Self::TerminationNotice => "TerminationNotice",
         }
     }
@@ -292,6 +295,15 @@ impl Phase {
     }
 }
 
+/// A task's place in a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The service.
+    pub service: ServiceId,
+    /// The number of its deployment.
+    pub deployment: u64,
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -313,6 +325,9 @@ pub struct Task {
     pub status: TaskStatus,
     /// Wanted.
     pub desired: Desired,
+    /// The service it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Membership>,
     /// `None`: `family:<family>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Box<str>>,
@@ -405,6 +420,12 @@ impl Task {
         if self.status == TaskStatus::Deactivating {
             self.climb(TaskStatus::Stopping);
         }
+    }
+
+    /// Who started it: a service's deployment, or who asked.
+    pub fn shown_started_by(&self) -> Option<String> {
+        let deployment = self.service.map(|membership| crate::service::deployment_id(membership.deployment));
+        deployment.or_else(|| self.started_by.as_deref().map(str::to_owned))
     }
 
     /// Takes what its node says. Late, repeated and reordered reports change nothing that is further along.
@@ -545,6 +566,7 @@ mod tests {
             memory: 512,
             status: TaskStatus::Provisioning,
             desired: Desired::Running,
+            service: None,
             group: None,
             started_by: None,
             overrides: None,

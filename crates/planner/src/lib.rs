@@ -1,5 +1,8 @@
-//! Placement: which instance and which address a task gets, or why none. Pure: `(&State, now, ask) -> answer`.
+//! What is to be done: which instance and which address a task gets, or why none; what a service needs next. Pure: state
+//! and time in, a plan out.
 #![forbid(unsafe_code)]
+
+pub mod service;
 
 use model::instance::{ATTRIBUTE_ENI, Instance};
 use model::reason::{Reason, Unplaceable};

@@ -2,4 +2,5 @@
 
 mod attributes;
 pub(crate) mod run;
+pub(crate) mod service;
 pub(crate) mod task_definition;

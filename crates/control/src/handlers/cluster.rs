@@ -7,6 +7,7 @@ use crate::named;
 use crate::page::Page;
 use model::change::Change;
 use model::cluster::{Cluster, Tag, is_valid_name};
+use model::service::ServiceStatus;
 use wire::{Fault, ecs};
 
 const DEFAULT: &str = "default";
@@ -103,7 +104,7 @@ pub(crate) fn list(
     Ok(ecs::ListClustersResponse { cluster_arns: Some(arns), next_token })
 }
 
-/// DeleteCluster. Tasks that are not STOPPED and registered instances keep a cluster alive.
+/// DeleteCluster. Services, tasks that are not STOPPED and registered instances keep a cluster alive.
 pub(crate) fn delete(
     desk: &mut Desk,
     _: &Caller,
@@ -114,6 +115,9 @@ pub(crate) fn delete(
     if desk.state.cluster_instances(cluster.id).any(|instance| instance.active) {
         let message = "The Cluster cannot be deleted while Container Instances are active or draining.";
         return Err(ecs::fault::cluster_contains_container_instances(message));
+    }
+    if desk.state.cluster_services(cluster.id).any(|service| service.status == ServiceStatus::Active) {
+        return Err(ecs::fault::cluster_contains_services("The Cluster cannot be deleted while Services are active."));
     }
     if counts.running + counts.pending > 0 {
         return Err(ecs::fault::cluster_contains_tasks("The Cluster cannot be deleted while Tasks are active."));

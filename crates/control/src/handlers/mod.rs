@@ -6,6 +6,7 @@ pub(crate) mod gantry;
 pub(crate) mod instance;
 pub(crate) mod network;
 pub(crate) mod run;
+pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod task_definition;
 

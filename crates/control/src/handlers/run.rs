@@ -10,7 +10,9 @@ use crate::named;
 use model::change::{Change, ClientToken};
 use model::cluster::Tag;
 use model::reason::Unplaceable;
-use model::task::{Container, ContainerStatus, Desired, Eni, EniStatus, LaunchType, Phase, Task, TaskStatus, Times};
+use model::task::{
+    Container, ContainerStatus, Desired, Eni, EniStatus, LaunchType, Membership, Phase, Task, TaskStatus, Times,
+};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::{Ask, Place};
 use sha2::{Digest, Sha256};
@@ -21,17 +23,18 @@ const COUNT_MAX: i32 = 10;
 /// Instances that one StartTask names.
 const INSTANCES_MAX: usize = 10;
 
-/// What is the same for every task of a request.
-struct Order {
-    cluster: ClusterId,
-    definition: RevisionId,
-    launch_type: LaunchType,
-    subnets: Vec<u8>,
-    overrides: check::Sizes,
-    overrides_text: Option<Box<str>>,
-    group: Option<Box<str>>,
-    started_by: Option<Box<str>>,
-    tags: Vec<Tag>,
+/// What is the same for every task of a request, or of a service's deployment.
+pub(crate) struct Order {
+    pub cluster: ClusterId,
+    pub definition: RevisionId,
+    pub launch_type: LaunchType,
+    pub subnets: Vec<u8>,
+    pub overrides: check::Sizes,
+    pub overrides_text: Option<Box<str>>,
+    pub service: Option<Membership>,
+    pub group: Option<Box<str>>,
+    pub started_by: Option<Box<str>>,
+    pub tags: Vec<Tag>,
 }
 
 /// RunTask.
@@ -155,6 +158,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
         subnets,
         overrides,
         overrides_text: asked.overrides.map(|overrides| overrides.to_json().into()),
+        service: None,
         group: asked.group.map(Into::into),
         started_by: asked.started_by.map(Into::into),
         tags,
@@ -165,20 +169,26 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
 fn place_all(desk: &mut Desk, order: &Order, instances: Vec<Option<InstanceId>>) -> (Vec<TaskId>, Vec<ecs::Failure>) {
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for instance in instances {
-        let ask = Ask {
-            cluster: order.cluster,
-            launch_type: order.launch_type,
-            cpu: order.overrides.cpu,
-            memory: order.overrides.memory,
-            instance,
-            subnets: &order.subnets,
-        };
-        match planner::place(&desk.state, desk.now, &ask) {
-            Ok(place) => tasks.push(accept(desk, order, place)),
+        match place_one(desk, order, instance) {
+            Ok(task) => tasks.push(task),
             Err(why) => failures.push(failure(desk, order, &why)),
         }
     }
     (tasks, failures)
+}
+
+/// Places and accepts a task.
+pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<InstanceId>) -> Result<TaskId, Unplaceable> {
+    let ask = Ask {
+        cluster: order.cluster,
+        launch_type: order.launch_type,
+        cpu: order.overrides.cpu,
+        memory: order.overrides.memory,
+        instance,
+        subnets: &order.subnets,
+    };
+    let place = planner::place(&desk.state, desk.now, &ask)?;
+    Ok(accept(desk, order, place))
 }
 
 fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
@@ -218,6 +228,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         memory: order.overrides.memory,
         status: TaskStatus::Provisioning,
         desired: Desired::Running,
+        service: order.service,
         group: order.group.clone(),
         started_by: order.started_by.clone(),
         overrides: order.overrides_text.clone(),

@@ -7,7 +7,7 @@ use crate::named;
 use crate::page::Page;
 use model::change::Change;
 use model::task::{Desired, LaunchType, Stop, StopCode, Task};
-use model::{ClusterId, FamilyId, InstanceId, State, TaskId};
+use model::{ClusterId, FamilyId, InstanceId, ServiceId, State, TaskId};
 use wire::{Fault, ecs};
 
 /// Tasks that one DescribeTasks names.
@@ -62,6 +62,7 @@ struct Filter {
     desired: Desired,
     family: Option<FamilyId>,
     instance: Option<InstanceId>,
+    service: Option<ServiceId>,
     started_by: Option<String>,
     launch_type: Option<LaunchType>,
 }
@@ -73,7 +74,8 @@ impl Filter {
             && self.family.is_none_or(|family| task.definition.family == family)
             // Fargate tasks show no instance, so that no instance lists them.
             && self.instance.is_none_or(|id| task.instance == id && task.launch_type != LaunchType::Fargate)
-            && self.started_by.as_deref().is_none_or(|by| task.started_by.as_deref() == Some(by))
+            && self.service.is_none_or(|id| task.service.is_some_and(|membership| membership.service == id))
+            && self.started_by.as_deref().is_none_or(|by| task.shown_started_by().as_deref() == Some(by))
             && self.launch_type.is_none_or(|launch_type| task.launch_type == launch_type)
     }
 }
@@ -83,14 +85,18 @@ impl Filter {
 pub(crate) fn list(desk: &mut Desk, _: &Caller, input: ecs::ListTasksRequest) -> Result<ecs::ListTasksResponse, Fault> {
     let state = &desk.state;
     let cluster = named::cluster(state, input.cluster.as_deref())?;
-    if input.service_name.is_some() {
-        return Err(ecs::fault::service_not_found("Service not found."));
-    }
+    let service = match input.service_name.as_deref() {
+        None => None,
+        Some(name) => {
+            let missing = || ecs::fault::service_not_found("Service not found.");
+            Some(named::service(state, cluster, name)?.ok_or_else(missing)?.id)
+        }
+    };
     if input.daemon_name.is_some() {
         return Err(Fault::invalid_parameter("The referenced daemon was not found."));
     }
     let scope = format!(
-        "ListTasks|{}|{:?}|{:?}|{:?}|{:?}|{:?}",
+        "ListTasks|{}|{:?}|{service:?}|{:?}|{:?}|{:?}|{:?}",
         cluster.name, input.container_instance, input.family, input.started_by, input.desired_status, input.launch_type
     );
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
@@ -107,7 +113,8 @@ pub(crate) fn list(desk: &mut Desk, _: &Caller, input: ecs::ListTasksRequest) ->
         None => None,
         Some(name) => Some(instance(state, cluster, name)?),
     };
-    let filter = Filter { cluster: cluster.id, desired, family, instance, started_by: input.started_by, launch_type };
+    let filter =
+        Filter { cluster: cluster.id, desired, family, instance, service, started_by: input.started_by, launch_type };
     let after = page.after().and_then(TaskId::parse);
     let fitting = state.cluster_tasks(cluster.id, after).filter(|task| filter.passes(task));
     let (tasks, next_token) = page.take(fitting, |task| task.id.to_string());

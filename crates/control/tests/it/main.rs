@@ -1,5 +1,7 @@
 //! The control plane driven through its own door, without a world around it: what is answered, and what is told to agents.
 
+mod services;
+
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use link::acs::{ToAgent, ToControl};
 use model::audit::audit;
@@ -32,7 +34,7 @@ impl Desk {
         let mut ids = Ids::seeded(1);
         let vpc = Vpc::plan(Ipv4Addr::new(172, 31, 0, 0), 16, "us-east-1", &mut ids);
         let meta = Meta { region: "us-east-1".into(), account: "000000000000".into(), vpc, token_key: [1; 32] };
-        let config = Config { endpoint: "http://127.0.0.1:1".into(), version: "0".into() };
+        let config = Config { endpoint: "http://127.0.0.1:1".into(), version: "0".into(), settle_ms: 500 };
         let control = Control::new(1_000, config, State::new(meta), 0, ids);
         Self { control, now: 1_000, batches: Vec::new(), frames: Vec::new() }
     }
@@ -301,7 +303,12 @@ fn bad_input_is_refused_with_awss_codes() {
             "InvalidParameterException",
             "Region",
         ),
-        ("CreateService", json!({"serviceName": "s"}), "UnsupportedFeatureException", "CreateService"),
+        (
+            "CreateTaskSet",
+            json!({"service": "s", "cluster": "c", "taskDefinition": "t"}),
+            "UnsupportedFeatureException",
+            "CreateTaskSet",
+        ),
     ];
     for (operation, input, code, words) in cases {
         let before = desk.batches.len();

@@ -1,6 +1,7 @@
 //! Clusters.
 
 use crate::cluster::Cluster;
+use crate::service::ServiceStatus;
 use crate::state::State;
 use crate::task::LaunchType;
 use wire::ecs;
@@ -39,7 +40,9 @@ impl State {
             registered_container_instances_count: Some(count(instances)),
             running_tasks_count: Some(count(counts.running as usize)),
             pending_tasks_count: Some(count(counts.pending as usize)),
-            active_services_count: Some(0),
+            active_services_count: Some(count(
+                self.cluster_services(cluster.id).filter(|s| s.status == ServiceStatus::Active).count(),
+            )),
             statistics: Some(if include.statistics { self.statistics(cluster) } else { Vec::new() }),
             tags: Some(if include.tags { super::tags(&cluster.tags) } else { Vec::new() }),
             settings: Some(if include.settings { settings() } else { Vec::new() }),

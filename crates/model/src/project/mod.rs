@@ -1,10 +1,12 @@
 //! State as AWS shows it: the wire shapes of our nouns. Reading only.
 
 pub use network::mac as mac_text;
+pub use service::Health;
 
 mod cluster;
 mod instance;
 mod network;
+mod service;
 mod task;
 mod task_definition;
 

@@ -12,8 +12,11 @@ impl State {
         self.scope().task(self.cluster_name(task.cluster), task.id)
     }
 
-    /// A task's group: as asked, else its family.
+    /// A task's group: its service, as asked, or its family.
     pub fn task_group(&self, task: &Task) -> String {
+        if let Some(service) = task.service.and_then(|membership| self.services.get(&membership.service)) {
+            return format!("service:{}", service.name);
+        }
         let family = || self.families.get(&task.definition.family).map_or("", |family| &family.name);
         task.group.as_deref().map_or_else(|| format!("family:{}", family()), str::to_owned)
     }
@@ -59,7 +62,7 @@ impl State {
             pull_started_at: super::time(task.times.pull_started),
             pull_stopped_at: super::time(task.times.pull_stopped),
             started_at: super::time(task.times.started),
-            started_by: task.started_by.as_deref().map(str::to_owned),
+            started_by: task.shown_started_by(),
             stop_code: task.stop.as_ref().and_then(|stop| ecs::TaskStopCode::from_wire(stop.code.as_str())),
             stopped_at: super::time(task.times.stopped),
             stopped_reason: task.stop.as_ref().map(|stop| stop.reason.to_string()),

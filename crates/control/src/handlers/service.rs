@@ -1,0 +1,267 @@
+//! Services: create, update, describe, list, delete. What follows from them is the planner's: see `reconcile`.
+
+use super::task::launch_type;
+use super::{check_names, missing, tags};
+use crate::authorize::Caller;
+use crate::check::{run as check_run, service as check};
+use crate::desk::Desk;
+use crate::named;
+use crate::page::Page;
+use crate::reconcile::has_tasks;
+use model::change::Change;
+use model::cluster::is_valid_name;
+use model::service::{Deployment, Propagate, Rollout, Service, ServiceStatus};
+use model::task::LaunchType;
+use model::{Cluster, RevisionId, State};
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use wire::{Fault, ToJson, ecs};
+
+/// Services that one DescribeServices names.
+const DESCRIBE_MAX: usize = 10;
+/// minimumHealthyPercent and maximumPercent of a REPLICA service that does not say (API reference).
+const BOUNDS: (u32, u32) = (100, 200);
+
+/// CreateService. The same request again answers the service that is there; another one of that name is refused.
+pub(crate) fn create(
+    desk: &mut Desk,
+    _: &Caller,
+    mut input: ecs::CreateServiceRequest,
+) -> Result<ecs::CreateServiceResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?.clone();
+    if !is_valid_name(&input.service_name) {
+        return Err(Fault::invalid_parameter(
+            "Invalid service name: 1 to 255 letters, digits, hyphens and underscores.",
+        ));
+    }
+    input.client_token = None;
+    let digest = digest(&input);
+    if let Some(known) = active(&desk.state, &cluster, &input.service_name)? {
+        return match known.digest == digest {
+            true => Ok(ecs::CreateServiceResponse { service: Some(shown(desk, known)) }),
+            false => Err(Fault::invalid_parameter("Creation of service was not idempotent.")),
+        };
+    }
+    let service = wished(desk, &cluster, input, digest)?;
+    let id = service.id;
+    desk.commit(Change::ServiceCreated(Box::new(service)));
+    Ok(ecs::CreateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
+}
+
+fn digest(input: &ecs::CreateServiceRequest) -> [u8; 16] {
+    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&full[..16]);
+    short
+}
+
+/// The service of that name that is not deleted. One that is DRAINING keeps its name.
+fn active<'a>(state: &'a State, cluster: &Cluster, name: &str) -> Result<Option<&'a Service>, Fault> {
+    match state.service_named(cluster.id, name) {
+        Some(known) if known.status == ServiceStatus::Draining => {
+            Err(Fault::invalid_parameter("Unable to Start a service that is still Draining."))
+        }
+        Some(known) if known.status == ServiceStatus::Active => Ok(Some(known)),
+        _ => Ok(None),
+    }
+}
+
+fn wished(
+    desk: &mut Desk,
+    cluster: &Cluster,
+    input: ecs::CreateServiceRequest,
+    digest: [u8; 16],
+) -> Result<Service, Fault> {
+    check::unsupported_of_create(&input)?;
+    let launch_type = launch_type(input.launch_type.unwrap_or(ecs::LaunchType::Ec2));
+    let launch_type = launch_type.ok_or_else(|| check_run::unsupported("launchType (MANAGED_INSTANCES)"))?;
+    let name =
+        input.task_definition.as_deref().ok_or_else(|| Fault::invalid_parameter("TaskDefinition can not be blank."))?;
+    let definition = definition(&desk.state, name, launch_type)?;
+    let desired = input
+        .desired_count
+        .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
+    let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
+    let subnets = check_run::subnets(&desk.state.meta().vpc, input.network_configuration.as_ref())?;
+    let mut service = Service {
+        id: desk.state.next_service(),
+        cluster: cluster.id,
+        name: input.service_name.into(),
+        status: ServiceStatus::Active,
+        launch_type,
+        desired: check::desired(desired)?,
+        minimum_healthy,
+        maximum,
+        subnets,
+        created_at: desk.now,
+        inactive_at: 0,
+        deployments: Vec::new(),
+        events: VecDeque::new(),
+        event_count: 0,
+        steady: false,
+        tags: tags(input.tags)?,
+        propagate: propagate(input.propagate_tags),
+        managed_tags: input.enable_ecs_managed_tags == Some(true),
+        created_by: desk.state.scope().root().into(),
+        digest,
+        version: 1,
+    };
+    service.deploy(deployment(desk, definition));
+    Ok(service)
+}
+
+fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<RevisionId, Fault> {
+    let definition = named::task_definition(state, name)?;
+    let definition = definition.ok_or_else(|| ecs::fault::client("TaskDefinition not found."))?;
+    if !definition.active {
+        return Err(ecs::fault::client("TaskDefinition is inactive"));
+    }
+    check_run::can_act(definition, launch_type)?;
+    Ok(definition.id)
+}
+
+/// A fresh deployment: 19 digits, the first not zero.
+fn deployment(desk: &mut Desk, definition: RevisionId) -> Deployment {
+    const FIRST: u64 = 1_000_000_000_000_000_000;
+    Deployment {
+        number: FIRST + desk.ids.bits() % (8 * FIRST),
+        definition,
+        created_at: desk.now,
+        updated_at: desk.now,
+        rollout: Rollout::InProgress,
+        failures: 0,
+        failed: 0,
+        retry_at: 0,
+        trouble: None,
+    }
+}
+
+fn propagate(asked: Option<ecs::PropagateTags>) -> Propagate {
+    match asked {
+        Some(ecs::PropagateTags::TaskDefinition) => Propagate::TaskDefinition,
+        Some(ecs::PropagateTags::Service) => Propagate::Service,
+        Some(ecs::PropagateTags::None) | None => Propagate::None,
+    }
+}
+
+fn shown(desk: &Desk, service: &Service) -> ecs::Service {
+    desk.state.project_service(service, true, desk.health())
+}
+
+/// UpdateService. Another revision, other subnets or forceNewDeployment make a new deployment; the count and the bounds
+/// act at once.
+pub(crate) fn update(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::UpdateServiceRequest,
+) -> Result<ecs::UpdateServiceResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let known = named::service(&desk.state, cluster, &input.service)?;
+    let mut service = known.ok_or_else(|| ecs::fault::service_not_found("Service not found."))?.clone();
+    if service.status != ServiceStatus::Active {
+        return Err(ecs::fault::service_not_active("Service was not ACTIVE."));
+    }
+    check::unsupported_of_update(&input)?;
+    if let Some(desired) = input.desired_count {
+        service.desired = check::desired(desired)?;
+    }
+    let bounds = (service.minimum_healthy, service.maximum);
+    (service.minimum_healthy, service.maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
+    let mut new = input.force_new_deployment == Some(true);
+    let current = service.primary().map(|deployment| deployment.definition);
+    let wanted = match input.task_definition.as_deref() {
+        Some(name) => Some(definition(&desk.state, name, service.launch_type)?),
+        None => current,
+    };
+    new |= wanted != current;
+    if let Some(network) = &input.network_configuration {
+        let subnets = check_run::subnets(&desk.state.meta().vpc, Some(network))?;
+        new |= subnets != service.subnets;
+        service.subnets = subnets;
+    }
+    if input.propagate_tags.is_some() {
+        service.propagate = propagate(input.propagate_tags);
+    }
+    service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
+    if let (true, Some(definition)) = (new, wanted) {
+        let deployment = deployment(desk, definition);
+        service.deploy(deployment);
+    }
+    // A try that waits for its time is due at once when somebody has changed something.
+    if let Some(primary) = service.deployments.first_mut() {
+        (primary.retry_at, primary.trouble) = (0, None);
+    }
+    service.steady = false;
+    service.version += 1;
+    let id = service.id;
+    desk.commit(Change::ServiceUpdated(Box::new(service)));
+    Ok(ecs::UpdateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
+}
+
+/// DescribeServices: deleted ones too, for a while.
+pub(crate) fn describe(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeServicesRequest,
+) -> Result<ecs::DescribeServicesResponse, Fault> {
+    check_names(&input.services, "Services", DESCRIBE_MAX)?;
+    let state = &desk.state;
+    let cluster = named::any_cluster(state, input.cluster.as_deref())?;
+    let with_tags = input.include.unwrap_or_default().contains(&ecs::ServiceField::Tags);
+    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    for name in &input.services {
+        match named::service(state, cluster, name)? {
+            Some(service) => services.push(state.project_service(service, with_tags, desk.health())),
+            None if name.starts_with("arn:") => failures.push(missing(name.clone())),
+            None => failures.push(missing(state.scope().service(&cluster.name, name))),
+        }
+    }
+    Ok(ecs::DescribeServicesResponse { services: Some(services), failures: Some(failures) })
+}
+
+/// ListServices: those that are not INACTIVE, by name.
+pub(crate) fn list(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListServicesRequest,
+) -> Result<ecs::ListServicesResponse, Fault> {
+    let state = &desk.state;
+    let cluster = named::cluster(state, input.cluster.as_deref())?;
+    let scope = format!("ListServices|{}|{:?}|{:?}", cluster.name, input.launch_type, input.scheduling_strategy);
+    let page = Page::read(&state.meta().token_key, scope, (10, 100), input.max_results, input.next_token.as_deref())?;
+    let daemon = input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon);
+    let wanted = input.launch_type.map(launch_type);
+    let fitting = state.cluster_services(cluster.id).filter(|service| {
+        !daemon
+            && service.status != ServiceStatus::Inactive
+            && wanted.is_none_or(|wanted| wanted == Some(service.launch_type))
+    });
+    let rest = fitting.filter(|service| page.after().is_none_or(|after| &*service.name > after));
+    let (services, next_token) = page.take(rest, |service| service.name.to_string());
+    let arns = services.into_iter().map(|service| state.service_arn(service)).collect();
+    Ok(ecs::ListServicesResponse { service_arns: Some(arns), next_token })
+}
+
+/// DeleteService: one that still wants tasks must be scaled to zero first, or deleted by force.
+pub(crate) fn delete(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DeleteServiceRequest,
+) -> Result<ecs::DeleteServiceResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let known = named::service(&desk.state, cluster, &input.service)?;
+    let service = known.filter(|service| service.status != ServiceStatus::Inactive);
+    let mut service = service.ok_or_else(|| ecs::fault::service_not_found("Service not found."))?.clone();
+    let id = service.id;
+    if service.status == ServiceStatus::Active {
+        if input.force != Some(true) && (service.desired > 0 || has_tasks(desk, id)) {
+            let message = "The service cannot be stopped while it is scaled above 0.";
+            return Err(Fault::invalid_parameter(message));
+        }
+        service.status = ServiceStatus::Draining;
+        service.desired = 0;
+        service.version += 1;
+        desk.commit(Change::ServiceUpdated(Box::new(service)));
+    }
+    Ok(ecs::DeleteServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
+}

@@ -1,0 +1,113 @@
+//! Services brought nearer to what is wanted of them: the planner's step put into effect, for every service for which
+//! something has changed or a time has come.
+
+use crate::check::run::Sizes;
+use crate::desk::Desk;
+use crate::handlers::run::{Order, place_one};
+use model::ServiceId;
+use model::change::Change;
+use model::cluster::Tag;
+use model::service::{Propagate, Service};
+use model::task::{Desired, Membership, Stop, StopCode};
+
+/// Steps of one service in one round; what is left is done in the next.
+const STEPS_MAX: usize = 8;
+
+/// Looks at every service that waits. A step may make the next one possible, so that each is looked at until nothing
+/// is left to do.
+pub(crate) fn services(desk: &mut Desk) {
+    let mut steps = 0;
+    loop {
+        let waiting = desk.take_waiting();
+        if waiting.is_empty() || steps >= STEPS_MAX {
+            return;
+        }
+        waiting.into_iter().for_each(|id| step(desk, id));
+        steps += 1;
+    }
+}
+
+fn step(desk: &mut Desk, id: ServiceId) {
+    let plan = planner::service::reconcile(&desk.state, id, desk.health());
+    desk.look_again(id, plan.wake);
+    if let Some(service) = plan.service {
+        desk.commit(Change::ServiceUpdated(Box::new(service)));
+    }
+    if !plan.stops.is_empty() {
+        stop(desk, id, &plan.stops);
+    }
+    if plan.starts > 0 {
+        start(desk, id, plan.starts);
+    }
+}
+
+fn stop(desk: &mut Desk, id: ServiceId, stops: &[(model::TaskId, String)]) {
+    for (task, reason) in stops {
+        let stop = Stop { code: StopCode::ServiceSchedulerInitiated, reason: reason.as_str().into() };
+        desk.commit(Change::TaskStopWanted { id: *task, at: desk.now, stop });
+    }
+    let tasks: Vec<String> = stops.iter().map(|(task, _)| format!("(task {task})")).collect();
+    say(desk, id, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
+}
+
+fn start(desk: &mut Desk, id: ServiceId, count: u32) {
+    let Some(order) = desk.state.services.get(&id).and_then(|service| order(desk, service)) else { return };
+    let mut started = Vec::new();
+    for _ in 0..count {
+        match place_one(desk, &order, None) {
+            Ok(task) => started.push(format!("(task {task})")),
+            Err(why) => {
+                let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
+                planner::service::note_unplaced(&mut service, &format!("{} ({})", why.code(), why.detail()), desk.now);
+                desk.commit(Change::ServiceUpdated(Box::new(service)));
+                break;
+            }
+        }
+    }
+    if !started.is_empty() {
+        say(desk, id, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
+    }
+}
+
+fn say(desk: &mut Desk, id: ServiceId, words: &str) {
+    let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
+    service.version += 1;
+    service.steady = false;
+    let message = format!("(service {}) {words}", service.name);
+    service.say(desk.now, message);
+    desk.commit(Change::ServiceUpdated(Box::new(service)));
+}
+
+/// What a task of the PRIMARY deployment is made from.
+fn order(desk: &Desk, service: &Service) -> Option<Order> {
+    let primary = service.primary()?;
+    let definition = desk.state.definitions.get(&primary.definition)?;
+    let mut tags = match service.propagate {
+        Propagate::None => Vec::new(),
+        Propagate::TaskDefinition => definition.tags.clone(),
+        Propagate::Service => service.tags.clone(),
+    };
+    if service.managed_tags {
+        let cluster = desk.state.cluster_name(service.cluster);
+        for (key, value) in [("aws:ecs:clusterName", cluster), ("aws:ecs:serviceName", &*service.name)] {
+            tags.push(Tag { key: key.into(), value: value.into() });
+        }
+    }
+    Some(Order {
+        cluster: service.cluster,
+        definition: primary.definition,
+        launch_type: service.launch_type,
+        subnets: service.subnets.clone(),
+        overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
+        overrides_text: None,
+        service: Some(Membership { service: service.id, deployment: primary.number }),
+        group: None,
+        started_by: None,
+        tags,
+    })
+}
+
+/// Whether any task of a service is wanted RUNNING; such a service is deleted by force only.
+pub(crate) fn has_tasks(desk: &Desk, id: ServiceId) -> bool {
+    desk.state.service_tasks(id).any(|task| task.desired == Desired::Running)
+}

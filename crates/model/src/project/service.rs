@@ -1,0 +1,163 @@
+//! Services and their deployments. A task that runs and has not yet proved healthy is shown as pending, so that nobody
+//! who waits for `runningCount` is told too early.
+
+use crate::Millis;
+use crate::service::{Deployment, Rollout, Service};
+use crate::state::State;
+use crate::task::{Desired, LaunchType, Task, TaskStatus};
+use wire::ecs;
+
+/// How long a task must have been RUNNING to count as healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Milliseconds.
+    pub settle_ms: Millis,
+    /// The time.
+    pub now: Millis,
+}
+
+impl Health {
+    /// Wanted, running, and for long enough.
+    pub fn is_healthy(self, task: &Task) -> bool {
+        self.is_running(task) && self.healthy_at(task) <= self.now
+    }
+
+    /// Wanted and running.
+    pub fn is_running(self, task: &Task) -> bool {
+        task.desired == Desired::Running && task.status == TaskStatus::Running
+    }
+
+    /// When a running task will have proved healthy.
+    pub fn healthy_at(self, task: &Task) -> Millis {
+        task.times.started + self.settle_ms
+    }
+}
+
+impl State {
+    /// The ARN of a service.
+    pub fn service_arn(&self, service: &Service) -> String {
+        self.scope().service(self.cluster_name(service.cluster), &service.name)
+    }
+
+    /// Healthy and pending tasks of a service, of one deployment or of all.
+    pub fn service_counts(&self, service: &Service, deployment: Option<u64>, health: Health) -> (u32, u32) {
+        let of_it = |task: &&Task| deployment.is_none_or(|n| task.service.is_some_and(|m| m.deployment == n));
+        let live = self.service_tasks(service.id).filter(of_it).filter(|task| task.desired == Desired::Running);
+        live.fold((0, 0), |(running, pending), task| match health.is_healthy(task) {
+            true => (running + 1, pending),
+            false => (running, pending + 1),
+        })
+    }
+
+    /// A service.
+    pub fn project_service(&self, service: &Service, with_tags: bool, health: Health) -> ecs::Service {
+        let (running, pending) = self.service_counts(service, None, health);
+        let definition = service.primary().map(|deployment| self.task_definition_arn(deployment.definition));
+        let deployments = service.deployments.iter().enumerate();
+        let event = |event: &crate::service::Event| ecs::ServiceEvent {
+            id: Some(format!("{:08x}-{:04x}-4000-8000-{:012x}", service.id.0, 0, event.number)),
+            created_at: super::time(event.at),
+            message: Some(event.message.to_string()),
+        };
+        ecs::Service {
+            service_arn: Some(self.service_arn(service)),
+            service_name: Some(service.name.to_string()),
+            cluster_arn: Some(self.scope().cluster(self.cluster_name(service.cluster))),
+            load_balancers: Some(Vec::new()),
+            service_registries: Some(Vec::new()),
+            status: Some(service.status.as_str().to_owned()),
+            desired_count: Some(count(service.desired)),
+            running_count: Some(count(running)),
+            pending_count: Some(count(pending)),
+            launch_type: Some(launch_type(service.launch_type)),
+            platform_version: platform(service, "1.4.0"),
+            platform_family: platform(service, "Linux"),
+            task_definition: definition,
+            deployment_configuration: Some(ecs::DeploymentConfiguration {
+                maximum_percent: Some(count(service.maximum)),
+                minimum_healthy_percent: Some(count(service.minimum_healthy)),
+                strategy: Some(ecs::DeploymentStrategy::Rolling),
+                ..Default::default()
+            }),
+            deployments: Some(deployments.map(|(n, d)| self.deployment(service, n == 0, d, health)).collect()),
+            events: Some(service.events.iter().map(event).collect()),
+            created_at: super::time(service.created_at),
+            created_by: Some(service.created_by.to_string()),
+            placement_constraints: Some(Vec::new()),
+            placement_strategy: Some(Vec::new()),
+            network_configuration: Some(self.network_configuration(service)),
+            scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
+            deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::Ecs }),
+            tags: with_tags.then(|| super::tags(&service.tags)),
+            enable_ecs_managed_tags: Some(service.managed_tags),
+            propagate_tags: Some(match service.propagate {
+                crate::service::Propagate::None => ecs::PropagateTags::None,
+                crate::service::Propagate::TaskDefinition => ecs::PropagateTags::TaskDefinition,
+                crate::service::Propagate::Service => ecs::PropagateTags::Service,
+            }),
+            enable_execute_command: Some(false),
+            availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
+            ..ecs::Service::default()
+        }
+    }
+
+    fn deployment(&self, service: &Service, primary: bool, deployment: &Deployment, health: Health) -> ecs::Deployment {
+        let (running, pending) = self.service_counts(service, Some(deployment.number), health);
+        let state = match deployment.rollout {
+            Rollout::InProgress => ecs::DeploymentRolloutState::InProgress,
+            Rollout::Completed => ecs::DeploymentRolloutState::Completed,
+        };
+        let said = |words: &str| format!("ECS deployment {} {words}.", deployment.id());
+        let reason = match (deployment.rollout, &deployment.trouble) {
+            (Rollout::Completed, _) => said("completed"),
+            (Rollout::InProgress, None) => said("in progress"),
+            (Rollout::InProgress, Some(trouble)) => format!("{} {trouble}", said("in progress")),
+        };
+        ecs::Deployment {
+            id: Some(deployment.id()),
+            status: Some(if primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
+            task_definition: Some(self.task_definition_arn(deployment.definition)),
+            desired_count: Some(if primary { count(service.desired) } else { 0 }),
+            running_count: Some(count(running)),
+            pending_count: Some(count(pending)),
+            failed_tasks: Some(count(deployment.failed)),
+            created_at: super::time(deployment.created_at),
+            updated_at: super::time(deployment.updated_at),
+            launch_type: Some(launch_type(service.launch_type)),
+            platform_version: platform(service, "1.4.0"),
+            platform_family: platform(service, "Linux"),
+            network_configuration: Some(self.network_configuration(service)),
+            rollout_state: Some(state),
+            rollout_state_reason: Some(reason),
+            ..ecs::Deployment::default()
+        }
+    }
+
+    fn network_configuration(&self, service: &Service) -> ecs::NetworkConfiguration {
+        let vpc = &self.meta().vpc;
+        let subnet = |position: &u8| vpc.subnets.get(usize::from(*position)).map(|subnet| subnet.id.to_string());
+        ecs::NetworkConfiguration {
+            awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
+                subnets: service.subnets.iter().filter_map(subnet).collect(),
+                security_groups: Some(vec![vpc.default_security_group.to_string()]),
+                assign_public_ip: Some(ecs::AssignPublicIp::Disabled),
+            }),
+        }
+    }
+}
+
+fn platform(service: &Service, text: &str) -> Option<String> {
+    (service.launch_type == LaunchType::Fargate).then(|| text.to_owned())
+}
+
+fn launch_type(launch_type: LaunchType) -> ecs::LaunchType {
+    match launch_type {
+        LaunchType::Ec2 => ecs::LaunchType::Ec2,
+        LaunchType::Fargate => ecs::LaunchType::Fargate,
+        LaunchType::External => ecs::LaunchType::External,
+    }
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,221 @@
+//! A service: a number of tasks that is kept.
+//!
+//! ```text
+//! ACTIVE -> DRAINING (deleted, its tasks are stopping) -> INACTIVE
+//! deployment: IN_PROGRESS -> COMPLETED; an older one stays until its last task is STOPPED
+//! ```
+//!
+//! A deployment is one wish for the service's tasks: a revision, and whether it has come true. The first is the PRIMARY
+//! one. Counts are never stored: they are sums over the tasks.
+
+use crate::Millis;
+use crate::cluster::Tag;
+use crate::ids::{ClusterId, RevisionId, ServiceId};
+use crate::task::LaunchType;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Events that are kept (AWS: the newest 100).
+pub const EVENTS_MAX: usize = 100;
+/// A task that ends sooner after RUNNING counts as a failed start of its deployment.
+pub const SETTLED_MS: Millis = 40_000;
+/// How long an INACTIVE service is shown.
+pub const INACTIVE_SHOWN_MS: Millis = 3_600_000;
+
+/// Where a service stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ServiceStatus {
+    /// Its count is kept.
+    Active,
+    /// Deleted; tasks of it are still stopping.
+    Draining,
+    /// Deleted; nothing of it is left.
+    Inactive,
+}
+
+impl ServiceStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// Whether a deployment has come true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Rollout {
+    /// Not yet.
+    InProgress,
+    /// The wanted number of its tasks is healthy, and no task of another deployment is left.
+    Completed,
+}
+
+/// One wish for a service's tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The digits after `ecs-svc/`.
+    pub number: u64,
+    /// What its tasks are made from.
+    pub definition: RevisionId,
+    /// When it was wished.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+    /// Whether it has come true.
+    pub rollout: Rollout,
+    /// Starts that failed in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Starts that failed since the deployment began.
+    #[serde(default)]
+    pub failed: u32,
+    /// No task is started before this.
+    #[serde(default)]
+    pub retry_at: Millis,
+    /// Why the last start failed or could not be placed; said once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Box<str>>,
+}
+
+/// Something that happened to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Counted up within the service.
+    pub number: u64,
+    /// When.
+    pub at: Millis,
+    /// In ECS's words.
+    pub message: Box<str>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its number.
+    pub id: ServiceId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Its name: 1 to 255 letters, digits, `-`, `_`.
+    pub name: Box<str>,
+    /// Where it stands.
+    pub status: ServiceStatus,
+    /// Where its tasks run.
+    pub launch_type: LaunchType,
+    /// How many tasks it keeps.
+    pub desired: u32,
+    /// Percent of `desired` that stay healthy through a deployment, rounded up.
+    pub minimum_healthy: u32,
+    /// Percent of `desired` that may exist through a deployment, rounded down.
+    pub maximum: u32,
+    /// Positions of its subnets.
+    pub subnets: Vec<u8>,
+    /// When it was created.
+    pub created_at: Millis,
+    /// When it became INACTIVE; zero: it is not.
+    #[serde(default)]
+    pub inactive_at: Millis,
+    /// The PRIMARY deployment, then older ones that still have tasks, newest first.
+    pub deployments: Vec<Deployment>,
+    /// The newest first.
+    #[serde(default)]
+    pub events: VecDeque<Event>,
+    /// Events so far.
+    #[serde(default)]
+    pub event_count: u64,
+    /// It has said that it is steady, and nothing has happened since.
+    #[serde(default)]
+    pub steady: bool,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// Where its tasks get tags from.
+    #[serde(default)]
+    pub propagate: Propagate,
+    /// Its tasks get `aws:ecs:` tags.
+    #[serde(default)]
+    pub managed_tags: bool,
+    /// Who created it, as an ARN.
+    pub created_by: Box<str>,
+    /// A digest of the request that created it, to tell a repetition.
+    pub digest: [u8; 16],
+    /// Raised by each change.
+    pub version: u64,
+}
+
+/// Where tasks of a service get tags from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagate {
+    /// Nowhere.
+    #[default]
+    None,
+    /// The task definition.
+    TaskDefinition,
+    /// The service.
+    Service,
+}
+
+impl Deployment {
+    /// `ecs-svc/` and 19 digits.
+    pub fn id(&self) -> String {
+        deployment_id(self.number)
+    }
+}
+
+/// A deployment's id, which is also `startedBy` of its tasks.
+pub fn deployment_id(number: u64) -> String {
+    format!("ecs-svc/{number:019}")
+}
+
+impl Service {
+    /// The deployment that counts.
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.first()
+    }
+
+    /// The least number of healthy tasks that a step may leave: rounded up.
+    pub fn lower_bound(&self) -> u32 {
+        (u64::from(self.desired) * u64::from(self.minimum_healthy)).div_ceil(100) as u32
+    }
+
+    /// The greatest number of tasks that a step may leave: rounded down.
+    pub fn upper_bound(&self) -> u32 {
+        (u64::from(self.desired) * u64::from(self.maximum) / 100).min(u64::from(u32::MAX)) as u32
+    }
+
+    /// Adds an event.
+    pub fn say(&mut self, at: Millis, message: impl Into<Box<str>>) {
+        self.event_count += 1;
+        self.events.push_front(Event { number: self.event_count, at, message: message.into() });
+        self.events.truncate(EVENTS_MAX);
+    }
+
+    /// Puts `deployment` before the others.
+    pub fn deploy(&mut self, deployment: Deployment) {
+        self.deployments.insert(0, deployment);
+        self.steady = false;
+    }
+}
+
+/// Between tries of a deployment whose starts fail: at once, 1 s, doubling to 60 s.
+pub fn backoff_ms(failures: u32) -> Millis {
+    match failures {
+        0 | 1 => 0,
+        n => (1000 << (n - 2).min(6)).min(60_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_a_minute() {
+        let waits: Vec<Millis> = (0..10).map(backoff_ms).collect();
+        assert_eq!(waits, [0, 0, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    }
+}
