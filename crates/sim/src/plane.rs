@@ -34,7 +34,7 @@ impl World {
         };
         self.plane.life += 1;
         let ids = Ids::seeded(crate::trace::fnv(self.seed, format!("ids {}", self.plane.life).as_bytes()));
-        let config = Config { endpoint: "http://127.0.0.1:8580".to_owned(), version: "simulated".to_owned() };
+        let config = Config { endpoint: "http://127.0.0.1:8580".to_owned(), version: "simulated".to_owned(), settle_ms: 500 };
         self.plane.control = Some(Control::new(self.now, config, state, self.disk.index, ids));
         self.note(format!("plane starts at batch {}", self.disk.index));
         self.plane_plan_round();
@@ -271,6 +271,9 @@ impl World {
                 format!("InstanceConnection {} {}", instance(id), if *connected { "connected" } else { "gone" })
             }
             Change::InstanceDeregistered(id) => format!("InstanceDeregistered {}", instance(id)),
+            Change::ServiceCreated(new) => format!("ServiceCreated {}", new.name),
+            Change::ServiceUpdated(new) => format!("ServiceUpdated {} {}", new.name, new.status.as_str()),
+            Change::ServiceForgotten(id) => format!("ServiceForgotten {}", id.0),
             Change::TaskAccepted(new) => format!("TaskAccepted {} on {}", task(&new.id), instance(&new.instance)),
             Change::TaskStopWanted { id, .. } => format!("TaskStopWanted {}", task(id)),
             Change::TaskReported { id, report, .. } => {

@@ -32,6 +32,9 @@ pub struct ServerFlags {
     /// Address range of the VPC, fixed at first start [default: 172.31.0.0/16, or the next that is free]
     #[arg(long, value_parser = cidr, value_name = "CIDR")]
     vpc_cidr: Option<Cidr>,
+    /// Seconds that a service's task must have been RUNNING to count as healthy; ECS waits 40
+    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+    min_healthy_time: f64,
     /// More on standard error: -v decisions and requests that were refused, -vv everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -46,6 +49,7 @@ impl ServerFlags {
             region: self.region.clone(),
             account: self.account_id.clone(),
             vpc_cidr: self.vpc_cidr,
+            min_healthy_ms: (self.min_healthy_time.clamp(0.0, 3600.0) * 1000.0).round() as u64,
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub account: String,
     /// The range of its VPC; fixed at first start. `None`: 172.31.0.0/16, or the next that the host does not use.
     pub vpc_cidr: Option<Cidr>,
+    /// How long a service's task must have been RUNNING to count as healthy, in milliseconds.
+    pub min_healthy_ms: u64,
 }
 
 /// A control plane that runs.
@@ -59,7 +61,11 @@ impl Server {
         let url = format!("http://{}", listener.local_addr()?);
         let store = Store::open(&config.data_dir.path("state.db"), || first_state(&config))?;
         let region = check_fixed(&config, &store)?;
-        let settings = control::Config { endpoint: url.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let settings = control::Config {
+            endpoint: url.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            settle_ms: config.min_healthy_ms,
+        };
         let clock = Clock::start(store.last_at());
         let core = core::start(store, settings, clock)?;
         let keys = Arc::new(Keys::new(&operator, &node_key, region.clone()));
