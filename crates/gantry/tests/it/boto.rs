@@ -23,3 +23,10 @@ fn pages_tokens_and_exceptions() {
     python(&gantry, "requests.py");
     gantry.take_down();
 }
+
+#[test]
+fn a_service_is_kept_rolled_and_deleted() {
+    let gantry = Gantry::up();
+    python(&gantry, "services.py");
+    gantry.take_down();
+}

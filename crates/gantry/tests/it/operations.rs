@@ -4,18 +4,22 @@ use crate::world::{Gantry, fault};
 use serde_json::{Map, Value, json};
 
 /// The operations that have a handler.
-const HANDLED: [&str; 22] = [
+const HANDLED: [&str; 27] = [
     "CreateCluster",
+    "CreateService",
     "DeleteCluster",
+    "DeleteService",
     "DeregisterContainerInstance",
     "DeregisterTaskDefinition",
     "DescribeClusters",
     "DescribeContainerInstances",
+    "DescribeServices",
     "DescribeTaskDefinition",
     "DescribeTasks",
     "DiscoverPollEndpoint",
     "ListClusters",
     "ListContainerInstances",
+    "ListServices",
     "ListTaskDefinitionFamilies",
     "ListTaskDefinitions",
     "ListTasks",
@@ -27,6 +31,7 @@ const HANDLED: [&str; 22] = [
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",
+    "UpdateService",
 ];
 
 /// The least that a shape takes.
