@@ -27,6 +27,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A supervisor that has not ended this long after it was told to is killed, with what it holds.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A holder of the task's lock that is not to be spoken to for this long has gone wrong.
+const HOLDER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between looks whether it is.
+const HOLDER_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a task's actor is told, by the node or by its own supervisor.
 pub(crate) enum Order {
     Record(String),
@@ -138,28 +143,39 @@ impl Actor {
         }
     }
 
+    /// A supervisor that an earlier node employed with its last breath may be taking the task over at this very moment:
+    /// it holds the lock and cannot be spoken to yet. It is waited for, and adopted.
     async fn supervise(&mut self, limits: TaskLimits) {
-        if self.link.is_some() || self.reconnect().await {
-            self.tell(|task| Event::Supervised { task });
-            return;
-        }
-        let assignment = Assignment {
-            task: self.task.clone(),
-            directory: self.directory.path().to_owned(),
-            socket: self.shared.place.socket(&self.task),
-            limits,
-        };
-        if let Err(error) = self.employ(assignment).await {
-            self.lost(&format!("cannot start a supervisor: {error}"));
-            return;
-        }
-        match self.state().await {
-            Some(_) => self.tell(|task| Event::Supervised { task }),
-            None => {
-                if let Some(link) = &self.link {
-                    link.kill();
-                }
+        let until = tokio::time::Instant::now() + HOLDER_TIMEOUT;
+        loop {
+            if self.link.is_some() || self.reconnect().await {
+                self.tell(|task| Event::Supervised { task });
+                return;
+            }
+            if self.directory.is_held() && tokio::time::Instant::now() < until {
+                tokio::time::sleep(HOLDER_PAUSE).await;
+                continue;
+            }
+            let assignment = Assignment {
+                task: self.task.clone(),
+                directory: self.directory.path().to_owned(),
+                socket: self.shared.place.socket(&self.task),
+                limits,
+            };
+            if let Err(error) = self.employ(assignment).await {
+                self.lost(&format!("cannot start a supervisor: {error}"));
+                return;
+            }
+            if self.state().await.is_some() {
+                self.tell(|task| Event::Supervised { task });
+                return;
+            }
+            if let Some(link) = self.link.take() {
+                link.kill();
+            }
+            if !self.directory.is_held() || tokio::time::Instant::now() >= until {
                 self.lost("the supervisor did not take the task over");
+                return;
             }
         }
     }

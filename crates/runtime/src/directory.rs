@@ -85,6 +85,13 @@ impl TaskDirectory {
         exits
     }
 
+    /// Whether a supervisor holds the task's lock now.
+    pub(crate) fn is_held(&self) -> bool {
+        let Ok(lock) = File::open(self.lock_file()) else { return false };
+        // The lock taken here goes with the descriptor, at once.
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
+    }
+
     /// Held locked by the task's supervisor for as long as it lives.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.path.join("lock")

@@ -36,6 +36,11 @@ pub(super) fn supervise(node_id: &str) -> Result<(), SupervisorError> {
         prepared.give_up();
         return Ok(());
     };
+    if node.is_gone() {
+        // It died with the order on its way. Its successor has looked at the task already, and orders anew.
+        prepared.give_up();
+        return Ok(());
+    }
     let poll = told(epoll::create(CreateFlags::CLOEXEC).map_err(system("make an epoll")), &mut node)?;
     watch(&poll, &prepared.signals, TOKEN_SIGNALS)?;
     let task = told(Task::take_over(prepared, &assignment), &mut node)?;
