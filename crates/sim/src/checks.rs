@@ -5,6 +5,7 @@ use crate::disk::Durable;
 use crate::world::World;
 use link::acs::{ToAgent, ToControl, id_of};
 use model::change::Change;
+use model::task::Desired;
 use model::{TaskId, TaskStatus};
 use node::hands::{Command, TaskKey};
 use std::collections::BTreeMap;
@@ -24,9 +25,24 @@ impl World {
         self.disk.lost.contains(&id) || !self.disk.history.tasks.contains_key(&id)
     }
 
-    /// Which tasks a payload brings, to know what its acknowledgement says.
+    /// Whether a task is durable, and as far along as somebody was told.
+    pub fn is_durable(&self, id: TaskId, status: TaskStatus, desired: Desired) -> bool {
+        let known = self.disk.history.tasks.get(&id);
+        let reached = known.is_some_and(|task| task.status >= status && task.desired >= desired);
+        reached || self.disk.forgotten.contains(&id)
+    }
+
+    /// Which tasks a payload brings, to know what its acknowledgement says. Nothing in it may be news to the disk.
     pub fn remember_payload(&mut self, agent: usize, frame: &str) {
         let Some(ToAgent::PayloadMessage(payload)) = ToAgent::decode(frame) else { return };
+        for task in &payload.tasks {
+            let desired = if task.desired_status == "STOPPED" { Desired::Stopped } else { Desired::Running };
+            let id = TaskId::parse(id_of(&task.arn));
+            if !id.is_some_and(|id| self.is_durable(id, TaskStatus::Provisioning, desired)) {
+                let detail = format!("node-{agent} hears of {}", self.trace.name(&task.arn));
+                self.fail("nothing leaves before it is durable", detail);
+            }
+        }
         let started = payload.tasks.iter().filter(|task| task.desired_status == "RUNNING");
         let keys = started.filter_map(|task| TaskKey::new(id_of(&task.arn))).collect();
         self.agents[agent].payloads.insert(payload.message_id, keys);

@@ -5,8 +5,8 @@ use crate::checks::task_id;
 use crate::clients::List;
 use crate::world::World;
 use link::acs::id_of;
-use model::TaskId;
 use model::task::Desired;
+use model::{TaskId, TaskStatus};
 use node::hands::TaskKey;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{Fault, ecs};
@@ -43,8 +43,17 @@ struct Seen {
     stop_acknowledged: bool,
 }
 
-const LADDER: [&str; 8] =
-    ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"];
+/// In the order of life.
+const STATUSES: [TaskStatus; 8] = [
+    TaskStatus::Provisioning,
+    TaskStatus::Pending,
+    TaskStatus::Activating,
+    TaskStatus::Running,
+    TaskStatus::Deactivating,
+    TaskStatus::Stopping,
+    TaskStatus::Deprovisioning,
+    TaskStatus::Stopped,
+];
 
 impl Oracle {
     /// Tasks whose stop was acknowledged.
@@ -193,9 +202,15 @@ impl World {
     fn see(&mut self, sent: u64, task: &ecs::Task) {
         let arn = task.task_arn.clone().unwrap_or_default();
         let status = task.last_status.as_deref().unwrap_or("");
-        let Some(rank) = LADDER.iter().position(|step| *step == status) else {
+        let Some(rank) = STATUSES.iter().position(|step| step.as_str() == status) else {
             return self.fail("a task is somewhere on the ladder", format!("{arn} is {status:?}"));
         };
+        let desired =
+            if task.desired_status.as_deref() == Some("STOPPED") { Desired::Stopped } else { Desired::Running };
+        let id = TaskKey::new(id_of(&arn)).map(|key| task_id(&key));
+        if !id.is_some_and(|id| self.is_durable(id, STATUSES[rank], desired)) {
+            self.fail("nothing leaves before it is durable", format!("{} is {status}", self.trace.name(&arn)));
+        }
         let heard = self.agenda.planned();
         let seen = self.clients.oracle.tasks.entry(arn.clone()).or_default();
         let floor = seen.steps.iter().filter(|(at, _)| *at <= sent).map(|(_, rank)| *rank).max();
@@ -203,7 +218,7 @@ impl World {
             seen.steps.push((heard, rank));
         }
         if let Some(floor) = floor.filter(|floor| rank < *floor) {
-            let detail = format!("{} was {} and is {status}", self.trace.name(&arn), LADDER[floor]);
+            let detail = format!("{} was {} and is {status}", self.trace.name(&arn), STATUSES[floor].as_str());
             return self.fail("a task never goes back on its ladder", detail);
         }
         if status != "STOPPED" {
@@ -213,7 +228,6 @@ impl World {
         if told.contains(&false) || task.desired_status.as_deref() != Some("STOPPED") {
             return self.fail("a STOPPED task says when and why", format!("{}: {told:?}", self.trace.name(&arn)));
         }
-        let id = TaskKey::new(id_of(&arn)).map(|key| task_id(&key));
         if let Some(id) = id.filter(|id| !self.disk.lost.contains(id)) {
             self.check_nothing_left(id);
         }

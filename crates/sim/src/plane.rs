@@ -34,7 +34,8 @@ impl World {
         };
         self.plane.life += 1;
         let ids = Ids::seeded(crate::trace::fnv(self.seed, format!("ids {}", self.plane.life).as_bytes()));
-        let config = Config { endpoint: "http://127.0.0.1:8580".to_owned(), version: "simulated".to_owned(), settle_ms: 500 };
+        let config =
+            Config { endpoint: "http://127.0.0.1:8580".to_owned(), version: "simulated".to_owned(), settle_ms: 500 };
         self.plane.control = Some(Control::new(self.now, config, state, self.disk.index, ids));
         self.note(format!("plane starts at batch {}", self.disk.index));
         self.plane_plan_round();

@@ -50,10 +50,7 @@ impl Siege {
         let mut gantry = Gantry::new();
         match victim {
             Victim::Up => gantry.start("up"),
-            Victim::Control | Victim::Node => {
-                gantry.start("control");
-                gantry.start("node");
-            }
+            Victim::Control | Victim::Node => gantry.start_apart(),
         }
         gantry.load("busybox");
         let waiting = gantry.register("waiting", &[shell("main", WAIT)]);

@@ -106,6 +106,18 @@ impl Gantry {
     /// Starts `up`, `control` or `node` and waits until it says that it is ready. A second start serves where the first did.
     pub fn start(&mut self, verb: &'static str) {
         let _alone = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+        self.launch(verb);
+    }
+
+    /// Starts both halves as processes of their own.
+    pub fn start_apart(&mut self) {
+        // A range is taken on the host when the node comes, and not before.
+        let _alone = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+        self.launch("control");
+        self.launch("node");
+    }
+
+    fn launch(&mut self, verb: &'static str) {
         let authority = self.signer.authority.clone();
         let factors = ["--fargate-memory-overcommit", self.memory_factor];
         let flags: &[&str] = match verb {
