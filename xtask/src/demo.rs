@@ -154,7 +154,7 @@ impl Deployment {
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let number = std::process::id();
         let data_dir = once.then(|| std::env::temp_dir().join(format!("gantry-demo-{number}")));
-        let log = directory.join(if once { format!("gantry-{number}.log") } else { "gantry.log".to_owned() });
+        let log = directory.join(format!("gantry-{number}.log"));
         Ok(Self { program: target.join("release/gantry"), data_dir, log, server: None })
     }
 

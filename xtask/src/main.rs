@@ -15,6 +15,7 @@ mod sim;
 mod test;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// The chores of the project.
 #[derive(Parser)]
@@ -40,8 +41,18 @@ enum Chore {
     Sim(sim::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().chore {
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
+    match chore {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Demo(arguments) => demo::demo(&arguments),

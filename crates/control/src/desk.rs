@@ -115,9 +115,9 @@ impl Desk {
         }
     }
 
-    /// When the next service is due.
+    /// When the next service is due: at once while one waits.
     pub fn next_look(&self) -> Option<Millis> {
-        self.due.values().min().copied()
+        if self.waiting.is_empty() { self.due.values().min().copied() } else { Some(self.now) }
     }
 
     fn mark(&mut self, task: TaskId) {

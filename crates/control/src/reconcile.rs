@@ -16,14 +16,12 @@ const STEPS_MAX: usize = 8;
 /// Looks at every service that waits. A step may make the next one possible, so that each is looked at until nothing
 /// is left to do.
 pub(crate) fn services(desk: &mut Desk) {
-    let mut steps = 0;
-    loop {
+    for _ in 0..STEPS_MAX {
         let waiting = desk.take_waiting();
-        if waiting.is_empty() || steps >= STEPS_MAX {
+        if waiting.is_empty() {
             return;
         }
         waiting.into_iter().for_each(|id| step(desk, id));
-        steps += 1;
     }
 }
 

@@ -16,13 +16,13 @@ pub(crate) struct Ask {
     pub refused: &'static [&'static str],
 }
 
-const FAMILIES: [&str; 5] = ["web", "api", "batch", "cache", "tiny"];
+pub(crate) const FAMILIES: [&str; 5] = ["web", "api", "batch", "cache", "tiny"];
 const CLUSTERS: [&str; 4] = ["default", "default", "blue", "green"];
 const PARAMETER: &[&str] = &["InvalidParameterException"];
 const CLIENT: &[&str] = &["ClientException"];
 const EITHER: &[&str] = &["ClientException", "InvalidParameterException"];
 
-fn ask(request: impl Into<ecs::Request>) -> Ask {
+pub(crate) fn ask(request: impl Into<ecs::Request>) -> Ask {
     Ask { caller: operator(), request: request.into(), refused: &[] }
 }
 
@@ -52,8 +52,9 @@ impl World {
             42..58 => self.draw_stop(),
             58..74 => self.draw_describe(),
             74..80 => self.draw_cluster(),
-            80..84 => self.draw_instances(),
-            84..88 => ask(ecs::DescribeTaskDefinitionRequest {
+            80..83 => self.draw_instances(),
+            83..89 => self.draw_service(),
+            89..91 => ask(ecs::DescribeTaskDefinitionRequest {
                 task_definition: (*self.chance.clients.pick(&FAMILIES)).to_owned(),
                 ..Default::default()
             }),
@@ -94,7 +95,7 @@ impl World {
         ask(ecs::DeregisterTaskDefinitionRequest { task_definition })
     }
 
-    fn network(&mut self) -> ecs::NetworkConfiguration {
+    pub fn network(&mut self) -> ecs::NetworkConfiguration {
         let all = &self.disk.history.meta().vpc.subnets;
         let some = self.chance.clients.between((1, all.len() as u64)) as usize;
         let subnets = all[..some].iter().map(|subnet| subnet.id.to_string()).collect();

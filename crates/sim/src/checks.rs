@@ -151,6 +151,7 @@ impl World {
 
     /// The named invariants of the state, after every round; now and then, that the rows are the state.
     pub fn check_state(&mut self) {
+        self.check_services();
         let Some(control) = &self.plane.control else { return };
         let broken = model::audit::audit(control.state()).into_iter().next();
         if let Some(violation) = broken {

@@ -20,6 +20,8 @@ use wire::ecs;
 const BOUND_MS: Millis = 600_000;
 /// Between two looks.
 const LOOK_MS: Millis = 5_000;
+/// Time for all services to go.
+const SETTLING_MS: Millis = 120_000;
 /// It must stay right for so long.
 const STAYS_MS: Millis = 100_000;
 
@@ -38,6 +40,7 @@ impl World {
         let bound = self.now + BOUND_MS;
         loop {
             self.stop_stuck();
+            self.delete_services(false);
             self.run_until(self.now + LOOK_MS);
             match self.unfinished() {
                 _ if self.broken.is_some() => return,
@@ -57,6 +60,9 @@ impl World {
 
     /// Lets time pass until stopped tasks and client tokens are forgotten.
     pub fn outlive(&mut self, tokens: bool) {
+        // One that waits for room tries every second, which would make a long day.
+        self.delete_services(true);
+        self.run_until(self.now + SETTLING_MS);
         let span = if tokens { CLIENT_TOKEN_MS } else { STOPPED_SHOWN_MS };
         self.run_until(self.now + span + 60_000);
         let state = self.plane.control.as_ref().map(control::Control::state);
@@ -97,6 +103,7 @@ impl World {
         let wishes = || self.clients.oracle.to_be_stopped().find_map(|arn| not_stopped(state, arn));
         let acknowledged = || self.clients.oracle.tasks().find_map(|arn| self.vanished(state, arn));
         let ledgers = || (0..self.agents.len()).find_map(|agent| self.unfinished_host(state, agent));
+        let tasks = tasks.or_else(|| self.unfinished_service(state));
         tasks.or_else(ledgers).or_else(wishes).or_else(acknowledged)
     }
 

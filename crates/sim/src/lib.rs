@@ -24,6 +24,7 @@ mod oracle;
 mod plane;
 mod random;
 mod script;
+mod services;
 mod trace;
 mod weather;
 mod wires;

@@ -1,0 +1,136 @@
+//! Services: what clients ask of them, what must hold of them after every round, and what they must have come to once
+//! faults are over. Decides nothing that the system could see.
+
+use crate::asks::{Ask, FAMILIES, ask};
+use crate::faults::operator;
+use crate::host::{Nature, nature};
+use crate::wires::Asker;
+use crate::world::World;
+use model::service::{Service, ServiceStatus};
+use model::task::Desired;
+use model::{RevisionId, State, Task, TaskStatus};
+use wire::ecs;
+
+const NAMES: [&str; 4] = ["front", "back", "mail", "cron"];
+
+impl World {
+    /// Creates, changes, shows or deletes one of a few services.
+    pub fn draw_service(&mut self) -> Ask {
+        let network_configuration = Some(self.network());
+        let chance = &mut self.chance.clients;
+        let name = (*chance.pick(&NAMES)).to_owned();
+        let family = (*chance.pick(&FAMILIES)).to_owned();
+        let count = chance.below(5) as i32;
+        let bounds = *chance.pick(&[(100, 200), (50, 100), (0, 100), (100, 150)]);
+        let deployment_configuration = Some(ecs::DeploymentConfiguration {
+            minimum_healthy_percent: Some(bounds.0),
+            maximum_percent: Some(bounds.1),
+            ..Default::default()
+        });
+        match chance.below(8) {
+            0..3 => ask(ecs::CreateServiceRequest {
+                service_name: name,
+                task_definition: Some(family),
+                desired_count: Some(count),
+                launch_type: Some(ecs::LaunchType::Fargate),
+                deployment_configuration: deployment_configuration.filter(|_| chance.per_mille(500)),
+                network_configuration,
+                ..Default::default()
+            }),
+            3..6 => ask(ecs::UpdateServiceRequest {
+                service: name,
+                desired_count: chance.per_mille(600).then_some(count),
+                task_definition: chance.per_mille(400).then_some(family),
+                force_new_deployment: chance.per_mille(200).then_some(true),
+                deployment_configuration: deployment_configuration.filter(|_| chance.per_mille(200)),
+                ..Default::default()
+            }),
+            6 => ask(ecs::DescribeServicesRequest { services: vec![name], ..Default::default() }),
+            _ => ask(ecs::DeleteServiceRequest {
+                service: name,
+                force: chance.per_mille(700).then_some(true),
+                ..Default::default()
+            }),
+        }
+    }
+
+    /// What a round must leave of every service.
+    pub fn check_services(&mut self) {
+        let Some(control) = &self.plane.control else { return };
+        let state = control.state();
+        let broken = state.services.values().find_map(|service| {
+            let wanted = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running).count();
+            let primary = primary_tasks(state, service).count();
+            let left = state.service_tasks(service.id).any(|task| task.status != TaskStatus::Stopped);
+            match service.status {
+                ServiceStatus::Active if primary > service.desired as usize => {
+                    Some(("a service never wants more tasks than its count", service))
+                }
+                ServiceStatus::Draining | ServiceStatus::Inactive if wanted > 0 => {
+                    Some(("a deleted service wants no task", service))
+                }
+                ServiceStatus::Inactive if left => Some(("an INACTIVE service has nothing left", service)),
+                _ => None,
+            }
+        });
+        if let Some((invariant, service)) = broken {
+            let detail = format!("{}, count {}, {:?}", service.name, service.desired, service.status);
+            self.fail(invariant, detail);
+        }
+    }
+
+    /// The operator deletes services whose tasks never last; all of them when `all`.
+    pub fn delete_services(&mut self, all: bool) {
+        let Some(control) = &self.plane.control else { return };
+        let state = control.state();
+        let active = state.services.values().filter(|service| service.status == ServiceStatus::Active);
+        let doomed = active.filter(|service| all || service.deployments.iter().any(|d| !lasts(state, d.definition)));
+        let deletions = doomed.map(|service| ecs::DeleteServiceRequest {
+            cluster: Some(state.cluster_name(service.cluster).to_owned()),
+            service: service.name.to_string(),
+            force: Some(true),
+        });
+        let deletions: Vec<ecs::DeleteServiceRequest> = deletions.collect();
+        for deletion in deletions {
+            self.call(Asker::Operator, operator(), &ecs::Request::from(deletion));
+        }
+    }
+
+    /// The first service that is not as it is wanted.
+    pub fn unfinished_service(&self, state: &State) -> Option<String> {
+        state.services.values().find_map(|service| {
+            let name = &service.name;
+            let running = primary_tasks(state, service).filter(|task| task.status == TaskStatus::Running).count();
+            let older = state.service_tasks(service.id).filter(|task| task.status != TaskStatus::Stopped).count()
+                - primary_tasks(state, service).count();
+            // Without room for its tasks, or for a step, a service says so and waits.
+            let excused = service.primary().is_some_and(|deployment| deployment.trouble.is_some());
+            match service.status {
+                ServiceStatus::Draining => Some(format!("service {name} is DRAINING")),
+                ServiceStatus::Active if excused => None,
+                ServiceStatus::Active if running != service.desired as usize || older > 0 => {
+                    Some(format!("service {name} wants {}, has {running} and {older} others", service.desired))
+                }
+                ServiceStatus::Active | ServiceStatus::Inactive => None,
+            }
+        })
+    }
+}
+
+/// Tasks that are wanted RUNNING for the deployment that counts.
+fn primary_tasks<'a>(state: &'a State, service: &Service) -> impl Iterator<Item = &'a Task> + use<'a> {
+    let number = service.primary().map(|deployment| deployment.number);
+    let of_primary = move |task: &&Task| task.service.map(|membership| membership.deployment) == number;
+    state.service_tasks(service.id).filter(of_primary).filter(|task| task.desired == Desired::Running)
+}
+
+/// Whether tasks of a revision run until they are told to end.
+fn lasts(state: &State, definition: RevisionId) -> bool {
+    let document = state.definitions.get(&definition).map(|definition| &*definition.document);
+    let definition = document.and_then(|text| <ecs::TaskDefinition as wire::FromJson>::from_json_str(text).ok());
+    let containers = definition.and_then(|definition| definition.container_definitions).unwrap_or_default();
+    containers.iter().all(|container| {
+        let image = container.image.as_deref().unwrap_or("");
+        matches!(nature(image), Nature::Steady | Nature::Deaf) && !image.starts_with("missing")
+    })
+}
