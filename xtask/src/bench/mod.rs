@@ -49,10 +49,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     server.load(&image)?;
     idle(&server, Duration::from_secs(arguments.idle), "after start")?;
     let client = Client::new(&server)?;
-    starts(&server, &client, arguments.tasks)?;
+    let running = starts(&server, &client, arguments.tasks)?;
     idle(&server, Duration::from_secs(arguments.idle), "after the tasks")?;
     drop(server);
-    peer::docker(&image, arguments.tasks.min(20))
+    peer::docker(&image, arguments.tasks.min(20), &running)
 }
 
 fn build() -> Result<PathBuf> {
@@ -97,8 +97,8 @@ fn idle(server: &Server, time: Duration, when: &str) -> Result<()> {
     Ok(())
 }
 
-/// RunTask to RUNNING, one task after the other, each stopped before the next.
-fn starts(server: &Server, client: &Client, tasks: usize) -> Result<()> {
+/// RunTask to RUNNING, one task after the other, each stopped before the next. Answers what it took in the server.
+fn starts(server: &Server, client: &Client, tasks: usize) -> Result<Figures> {
     let container = json!({"name": "main", "image": "busybox", "command": ["sleep", "1000"], "stopTimeout": 0});
     let definition = json!({"family": "bench", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
         "cpu": "256", "memory": "512", "containerDefinitions": [container]});
@@ -141,7 +141,7 @@ fn starts(server: &Server, client: &Client, tasks: usize) -> Result<()> {
         println!("  {name:<15} {figures} ms after accepted");
     }
     println!("StopTask (SIGKILL) to STOPPED as a client sees it: {stops} ms");
-    Ok(())
+    Ok(in_server)
 }
 
 fn note_phases(phases: &mut Vec<(String, Figures)>, timeline: &Value) {

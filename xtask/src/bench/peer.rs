@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Measures `docker run -d` of the same image, if it can be.
-pub fn docker(image: &Path, tasks: usize) -> Result<()> {
+/// Measures `docker run -d` of the same image, if it can be, and compares the medians with `ours`.
+pub fn docker(image: &Path, tasks: usize, ours: &Figures) -> Result<()> {
     let quiet = |arguments: &[&str]| {
         let mut command = Command::new("docker");
         command.args(arguments).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
@@ -37,5 +37,9 @@ pub fn docker(image: &Path, tasks: usize) -> Result<()> {
         }
     }
     println!("peer: docker run -d, bridge network: {figures} ms");
+    println!(
+        "ratio of the medians, RunTask to RUNNING in the server / docker run -d: {:.3}",
+        ours.quantile(0.5) / figures.quantile(0.5)
+    );
     Ok(())
 }

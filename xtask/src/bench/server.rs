@@ -52,7 +52,6 @@ impl Server {
     fn spawn(&mut self) -> Result<()> {
         let log = File::create(self.log())?;
         let began = Instant::now();
-        // The bench starts far more tasks' worth of memory than it uses; 512 MiB each would fill small machines.
         let mut child = Command::new(&self.gantry)
             .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&self.directory)
