@@ -302,9 +302,19 @@ impl Actor {
         if let Err(error) = tokio::task::spawn_blocking(clean).await {
             tracing::error!(task = %self.task, %error, "release failed");
         }
+        // Moved away first: the task may be started again, and its new root must not be what is being deleted.
+        let (writable, aside) = (self.directory.rootfs(), self.directory.path().join("rootfs.old"));
+        let moved = tokio::task::spawn_blocking({
+            let aside = aside.clone();
+            move || {
+                let _ = std::fs::remove_dir_all(&aside);
+                std::fs::rename(&writable, &aside).or_else(|_| std::fs::remove_dir_all(&writable))
+            }
+        });
+        // One that was never made cannot be moved, and need not be.
+        let _ = moved.await;
         self.tell(|task| Event::Released { task });
-        let writable = self.directory.rootfs();
-        tokio::task::spawn_blocking(move || drop(std::fs::remove_dir_all(writable)));
+        tokio::task::spawn_blocking(move || drop(std::fs::remove_dir_all(aside)));
     }
 
     /// Asks it to end, and tells the exits that it still reports.

@@ -88,9 +88,9 @@ impl Host {
     /// What the hands tell of a directory when the node starts.
     pub fn found(&self, task: &TaskKey) -> Option<Event> {
         let directory = self.directories.get(task)?;
-        // Without a supervisor only what it wrote down is known.
-        let told =
-            |contained: &Contained| if directory.supervised { contained.created } else { contained.exit.is_some() };
+        // A supervisor tells what it has; without one only what was written down is known.
+        let has = |contained: &Contained| contained.created && contained.supervisor == directory.supervisor;
+        let told = |contained: &Contained| contained.exit.is_some() || (directory.supervised && has(contained));
         let containers = directory.containers.iter().filter(|(_, contained)| told(contained));
         let found = |(name, contained): (&String, &Contained)| FoundContainer {
             name: name.clone(),

@@ -221,13 +221,18 @@ impl Machine {
     }
 }
 
+/// What the control plane says to a report on a task that it does not know.
+const TASK_UNKNOWN: &str = "The referenced task was not found.";
+
 /// How the control plane took a report.
 fn outcome(answer: Result<wire::ecs::Response, crate::client::CallError>) -> Outcome {
     use crate::client::CallError;
     match answer {
         Ok(_) => Outcome::Accepted,
         // The answer that makes every agent drop an event: the task is not known, and never will be again.
-        Err(CallError::Fault(fault)) if fault.code == "InvalidParameterException" => Outcome::Unknown,
+        Err(CallError::Fault(fault)) if fault.code == "InvalidParameterException" && fault.message == TASK_UNKNOWN => {
+            Outcome::Unknown
+        }
         Err(error) => {
             tracing::warn!(%error, "a report was not taken; it is sent again");
             Outcome::Failed
