@@ -46,7 +46,12 @@ pub(crate) fn unsupported_of_run(input: &ecs::RunTaskRequest) -> Result<(), Faul
         ("placementStrategy", filled(&input.placement_strategy)),
         ("volumeConfigurations", filled(&input.volume_configurations)),
     ])?;
-    match input.platform_version.as_deref() {
+    platform_version(input.platform_version.as_deref())
+}
+
+/// Platform versions that Fargate has; they are one here.
+pub(crate) fn platform_version(asked: Option<&str>) -> Result<(), Fault> {
+    match asked {
         None | Some("LATEST" | "1.4.0" | "1.3.0") => Ok(()),
         Some(other) => Err(ecs::fault::platform_unknown(format!("The platform version {other:?} does not exist."))),
     }

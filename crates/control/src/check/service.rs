@@ -1,6 +1,6 @@
 //! Rules for CreateService and UpdateService.
 
-use super::run::unsupported;
+use super::run::{platform_version, unsupported};
 use wire::{Fault, ecs};
 
 /// Tasks of one service (service quotas).
@@ -44,12 +44,15 @@ macro_rules! common_members {
 /// Members of CreateService without an engine.
 pub(crate) fn unsupported_of_create(input: &ecs::CreateServiceRequest) -> Result<(), Fault> {
     common_members!(input)?;
+    platform_version(input.platform_version.as_deref())?;
+    refuse_used(&[("role", input.role.is_some())])?;
     refuse_used(&[("schedulingStrategy DAEMON", input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon))])
 }
 
 /// Members of UpdateService without an engine.
 pub(crate) fn unsupported_of_update(input: &ecs::UpdateServiceRequest) -> Result<(), Fault> {
-    common_members!(input)
+    common_members!(input)?;
+    platform_version(input.platform_version.as_deref())
 }
 
 /// minimumHealthyPercent and maximumPercent; `kept` where a request does not say.

@@ -287,6 +287,8 @@ fn creating_twice_is_one_service_and_another_of_that_name_is_refused() {
     for (extra, words) in [
         (json!({"serviceName": "a b"}), "Invalid service name"),
         (json!({"serviceName": "x", "loadBalancers": [{"containerName": "web"}]}), "loadBalancers"),
+        (json!({"serviceName": "x", "platformVersion": "9.9"}), "platform version"),
+        (json!({"serviceName": "x", "role": "r"}), "role"),
         (json!({"serviceName": "x", "desiredCount": -1}), "desiredCount"),
         (
             json!({"serviceName": "x", "deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}}),
