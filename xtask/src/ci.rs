@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that must hold before a change is taken. The cheap checks come first.
 
 use crate::command::{cargo, run};
-use crate::{demo, packages, test};
+use crate::{demo, packages, test, vm};
 use anyhow::Result;
 
 /// Runs every check; the first that fails ends it.
@@ -11,5 +11,6 @@ pub fn ci() -> Result<()> {
     run(&mut cargo(&["xtask", "codegen", "--check"]))?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     test::test(&test::Arguments::default())?;
+    vm::vm(&vm::Arguments::default())?;
     demo::demo(&demo::Arguments::once())
 }

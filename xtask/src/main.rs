@@ -13,6 +13,7 @@ mod images;
 mod packages;
 mod sim;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Chore {
     Demo(demo::Arguments),
     /// Install what tests need and run every test, those on real containers included (root)
     Test(test::Arguments),
+    /// Run the tests on real containers on a host with cgroup v2 alone: Debian's kernel in an emulated machine (root)
+    Vm(vm::Arguments),
     /// Everything that must hold before a change is taken: format, generated code, lints, tests, demo
     Ci,
     /// Run the production control plane and nodes in simulated worlds
@@ -57,6 +60,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Demo(arguments) => demo::demo(&arguments),
         Chore::Test(arguments) => test::test(&arguments),
+        Chore::Vm(arguments) => vm::vm(&arguments),
         Chore::Ci => ci::ci(),
         Chore::Sim(arguments) => sim::run(&arguments),
     }

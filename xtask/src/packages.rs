@@ -132,6 +132,12 @@ fn depends(package: &str) -> Result<Vec<String>> {
     Ok(depends_in(&text))
 }
 
+/// The package with a prefix on which a package without content of its own depends: the newest of its kind.
+pub fn latest_dependency(package: &str, prefix: &str) -> Result<String> {
+    let named = depends(package)?.into_iter().find(|name| name.starts_with(prefix));
+    named.with_context(|| format!("{package} depends on no {prefix}"))
+}
+
 /// The names in the dependency fields; of alternatives the first.
 fn depends_in(text: &str) -> Vec<String> {
     let fields =

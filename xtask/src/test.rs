@@ -29,9 +29,11 @@ pub struct Arguments {
 }
 
 /// A test program.
-struct Group {
-    name: String,
-    program: PathBuf,
+pub struct Group {
+    /// The crate's name, and the program's where that differs.
+    pub name: String,
+    /// The built program.
+    pub program: PathBuf,
     /// The package's directory, where cargo runs tests too.
     directory: PathBuf,
 }
@@ -47,10 +49,10 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[packages::TO_BUILD, packages::TO_TEST].concat())?;
     let target = target()?;
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
-    let mut environment = Vec::new();
+    let mut environment = vec![("GANTRY_TEST_REGISTRY", registry(&target)?)];
     if wanted(WHOLE) {
         run(&mut cargo(&["build", "--release", "--package", "gantry"]))?;
-        environment = for_the_whole(&target)?;
+        environment.extend(for_the_whole(&target)?);
     }
     let mut summary = Summary::default();
     for group in groups()?.iter().filter(|group| wanted(&group.name)) {
@@ -66,7 +68,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
 }
 
 /// Builds every test program of the workspace at once, and finds out where they are.
-fn groups() -> Result<Vec<Group>> {
+pub fn groups() -> Result<Vec<Group>> {
     let build = ["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"];
     eprintln!("$ cargo {}", build.join(" "));
     let messages = output(&mut cargo(&build))?;
@@ -93,7 +95,6 @@ fn for_the_whole(target: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("GANTRY_BIN", target.join("release/gantry")),
         ("GANTRY_TEST_IMAGES", images::all(target)?),
         ("GANTRY_TEST_CLIENTS", clients(target)?),
-        ("GANTRY_TEST_REGISTRY", registry(target)?),
     ])
 }
 
@@ -111,7 +112,7 @@ fn clients(target: &Path) -> Result<PathBuf> {
 }
 
 /// Debian's container registry, unpacked and not installed: an installed one would start with the system.
-fn registry(target: &Path) -> Result<PathBuf> {
+pub fn registry(target: &Path) -> Result<PathBuf> {
     let directory = target.join("test-registry");
     let program = directory.join("usr/bin/docker-registry");
     if !program.exists() {
