@@ -74,6 +74,24 @@ impl gantry::Gantry<Caller> for Control {
         describe_timeline(gantry::DescribeTimelineRequest) -> gantry::DescribeTimelineResponse = own::timeline;
     }
 
+    /// The control plane decides who may ask; the store answers, see the server's `questions`.
+    fn list_history(
+        &mut self,
+        _caller: &Caller,
+        _input: gantry::ListHistoryRequest,
+    ) -> Answer<gantry::ListHistoryResponse> {
+        Ok(gantry::ListHistoryResponse::default())
+    }
+
+    /// As `list_history`.
+    fn create_backup(
+        &mut self,
+        _caller: &Caller,
+        _input: gantry::CreateBackupRequest,
+    ) -> Answer<gantry::CreateBackupResponse> {
+        Ok(gantry::CreateBackupResponse::default())
+    }
+
     fn describe_server(
         &mut self,
         _caller: &Caller,

@@ -23,6 +23,15 @@ impl Timestamp {
     }
 }
 
+impl std::fmt::Display for Timestamp {
+    /// In UTC, to the millisecond: `2026-11-01T12:30:45.123Z`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.millis();
+        let Moment { year, month, day, hour, minute, second } = Moment::from_unix(millis / 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", millis % 1000)
+    }
+}
+
 impl FromJson for Timestamp {
     fn from_json(value: &Value, at: &Path<'_>) -> Result<Self, Fault> {
         let seconds = f64::from_json(value, at)?;
@@ -148,15 +157,6 @@ fn digits(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-/// `2015-08-30T12:36:00.000Z`, as the XML protocols write it.
-pub(crate) fn iso(timestamp: Timestamp) -> String {
-    let millis = timestamp.millis();
-    let moment = Moment::from_unix(millis / 1000);
-    let Moment { year, month, day, hour, minute, second } = moment;
-    let fraction = millis % 1000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +197,7 @@ mod tests {
         }
         assert_eq!(Timestamp::from_json_str("1700000000")?.millis(), 1_700_000_000_000);
         assert_eq!(Timestamp(-5.0).millis(), 0);
-        assert_eq!(iso(stamp), "2023-11-14T22:13:20.120Z");
+        assert_eq!(stamp.to_string(), "2023-11-14T22:13:20.120Z");
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::writer::Writer;
 
 use crate::closed_enum::ClosedEnum;
-use crate::timestamp::{Timestamp, iso};
+use crate::timestamp::Timestamp;
 
 /// A shape that can be written as XML, inside an element that its holder opened.
 pub trait ToXml {
@@ -110,7 +110,7 @@ impl ToXml for bool {
 
 impl ToXml for Timestamp {
     fn write_xml(&self, out: &mut XmlWriter) {
-        out.text(&iso(*self));
+        out.text(&self.to_string());
     }
 }
 

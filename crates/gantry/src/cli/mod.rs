@@ -1,13 +1,19 @@
 //! The command line: one file for each verb.
 
+mod backup;
+mod completion;
 mod control;
+mod definition;
 mod down;
 mod env;
+mod history;
 mod image;
 mod node;
 mod ps;
 mod run;
+mod service;
 mod serving;
+mod shown;
 mod stop;
 mod target;
 mod timeline;
@@ -41,12 +47,23 @@ enum Verb {
     Image(image::Image),
     /// Register a task definition and run a task of it
     Run(run::Run),
-    /// List tasks
+    /// Services: tasks that are kept at a number
+    #[command(subcommand)]
+    Service(service::ServiceVerb),
+    /// List services and tasks
     Ps(ps::Ps),
     /// Stop a task
     Stop(stop::StopVerb),
     /// Show where the milliseconds of a task's start went
     Timeline(timeline::Timeline),
+    /// Show what happened to the deployment
+    History(history::History),
+    /// Write the control plane's state and keys to a file
+    Backup(backup::Backup),
+    /// Put a backup in the place of the control plane's state and keys
+    Restore(backup::Restore),
+    /// Print the completion script of a shell
+    Completion(completion::Completion),
 }
 
 /// How a verb prints.
@@ -73,6 +90,11 @@ pub fn main() -> ExitCode {
         Verb::Ps(verb) => verb.run(),
         Verb::Stop(verb) => verb.run(),
         Verb::Timeline(verb) => verb.run(),
+        Verb::Service(verb) => verb.run(),
+        Verb::History(verb) => verb.run(),
+        Verb::Backup(verb) => verb.run(),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Completion(verb) => verb.run(),
     };
     match result {
         Ok(code) => code,

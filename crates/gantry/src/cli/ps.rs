@@ -1,14 +1,15 @@
-//! `gantry ps`: tasks, where they are, since when, why they stopped.
+//! `gantry ps`: services, and tasks: where they are, since when, why they stopped.
 
+use super::service;
+use super::shown::{ago, table};
 use super::target::Target;
-use crate::clock::wall_ms;
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 use std::process::ExitCode;
 use wire::{ToJson, ecs};
 
-/// List tasks
+/// List services and tasks
 #[derive(Args)]
 pub struct Ps {
     /// Stopped tasks too
@@ -34,7 +35,13 @@ impl Ps {
                     let all: Vec<String> = tasks.iter().map(ToJson::to_json).collect();
                     println!("[{}]", all.join(","));
                 }
-                super::Output::Text => println!("{}", table(&tasks)),
+                super::Output::Text => {
+                    let services = service::all(&self.target, &client).await?;
+                    if !services.is_empty() {
+                        println!("{}\n", service::listed(&services));
+                    }
+                    println!("{}", listed(&tasks));
+                }
             }
             Ok(ExitCode::SUCCESS)
         })
@@ -45,18 +52,19 @@ fn created(task: &ecs::Task) -> f64 {
     task.created_at.map_or(0.0, |at| at.0)
 }
 
-fn table(tasks: &[ecs::Task]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["TASK", "DEFINITION", "STATUS", "ADDRESS", "SINCE", "CONTAINERS", "WHY STOPPED"]);
+fn listed(tasks: &[ecs::Task]) -> Table {
+    let mut table =
+        table(["TASK", "GROUP", "DEFINITION", "STATUS", "HEALTH", "WHERE", "SINCE", "CONTAINERS", "WHY STOPPED"]);
     for task in tasks {
         let arn = task.task_arn.as_deref().unwrap_or("");
         let definition = link::acs::id_of(task.task_definition_arn.as_deref().unwrap_or(""));
         table.add_row([
             link::acs::id_of(arn).chars().take(12).collect(),
+            task.group.clone().unwrap_or_default(),
             definition.to_owned(),
             status(task),
-            address(task).unwrap_or_default(),
+            task.health_status.map(|health| health.as_str().to_owned()).unwrap_or_default(),
+            place(task),
             since(task),
             containers(task),
             task.stopped_reason.clone().unwrap_or_default(),
@@ -70,6 +78,16 @@ fn status(task: &ecs::Task) -> String {
     if last == desired || desired == "RUNNING" { last.to_owned() } else { format!("{last} -> {desired}") }
 }
 
+/// Its address, or the ports of its host that lead to it.
+fn place(task: &ecs::Task) -> String {
+    if let Some(address) = address(task) {
+        return address;
+    }
+    let bindings = task.containers.iter().flatten().flat_map(|container| container.network_bindings.iter().flatten());
+    let shown = bindings.filter_map(|binding| Some(format!("{}->{}", binding.host_port?, binding.container_port?)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 /// The task's own address.
 pub fn address(task: &ecs::Task) -> Option<String> {
     let details = task.attachments.iter().flatten().flat_map(|attachment| attachment.details.iter().flatten());
@@ -79,14 +97,7 @@ pub fn address(task: &ecs::Task) -> Option<String> {
 }
 
 fn since(task: &ecs::Task) -> String {
-    let at = task.stopped_at.or(task.started_at).or(task.created_at);
-    let seconds = at.map_or(0, |at| wall_ms().saturating_sub(at.millis()) / 1000);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
+    task.stopped_at.or(task.started_at).or(task.created_at).map(|at| ago(at.millis())).unwrap_or_default()
 }
 
 fn containers(task: &ecs::Task) -> String {

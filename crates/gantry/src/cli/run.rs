@@ -1,29 +1,25 @@
 //! `gantry run FILE`: register a task definition and run a task of it.
 
-use super::target::{Target, odd};
+use super::definition::{Definition, Where};
+use super::target::Target;
 use super::{ps, timeline};
 use crate::client::Client;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use wire::{FromJson, ToJson, ecs};
+use wire::{ToJson, ecs};
 
 /// Register a task definition and run a task of it
 #[derive(Args)]
 pub struct Run {
     /// Task definition as JSON, what `aws ecs register-task-definition --cli-input-json` takes
-    file: PathBuf,
+    file: String,
     /// Return as soon as the task is accepted
     #[arg(short, long)]
     detach: bool,
-    /// Subnet to be in; may be repeated [default: those of the default VPC]
-    #[arg(long)]
-    subnet: Vec<String>,
-    /// On a container instance of the cluster, or in the serverless pool
-    #[arg(long, default_value = "FARGATE")]
-    launch_type: String,
+    #[command(flatten)]
+    place: Where,
     #[command(flatten)]
     target: Target,
 }
@@ -31,14 +27,10 @@ pub struct Run {
 impl Run {
     /// Runs it; without --detach the exit code is that of the first essential container.
     pub fn run(self) -> Result<ExitCode> {
-        let text =
-            std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let definition = ecs::RegisterTaskDefinitionRequest::from_json_str(&text)
-            .with_context(|| format!("{} is no task definition", self.file.display()))?;
         super::block_on(async {
             let client = self.target.client()?;
-            let revision = register(&client, definition).await?;
-            let task = self.start(&client, &revision).await?;
+            let definition = Definition::of(&client, &self.file).await?;
+            let task = self.start(&client, &definition).await?;
             let arn = task.task_arn.clone().unwrap_or_default();
             if self.detach {
                 match self.target.output {
@@ -47,21 +39,16 @@ impl Run {
                 }
                 return Ok(ExitCode::SUCCESS);
             }
-            self.follow(&client, arn).await
+            self.follow(&client, arn, &definition).await
         })
     }
 
-    async fn start(&self, client: &Client, revision: &str) -> Result<ecs::Task> {
-        let launch_type = ecs::LaunchType::from_wire(&self.launch_type)
-            .with_context(|| format!("--launch-type takes EC2 or FARGATE, got {:?}", self.launch_type))?;
-        let subnets = if self.subnet.is_empty() { default_subnets(client).await? } else { self.subnet.clone() };
+    async fn start(&self, client: &Client, definition: &Definition) -> Result<ecs::Task> {
         let request = ecs::RunTaskRequest {
             cluster: Some(self.target.cluster.clone()),
-            task_definition: revision.to_owned(),
-            launch_type: Some(launch_type),
-            network_configuration: Some(ecs::NetworkConfiguration {
-                awsvpc_configuration: Some(ecs::AwsVpcConfiguration { subnets, ..Default::default() }),
-            }),
+            task_definition: definition.arn.clone(),
+            launch_type: Some(definition.launch_type(&self.place)?),
+            network_configuration: definition.network(client, &self.place).await?,
             started_by: Some("gantry run".to_owned()),
             ..Default::default()
         };
@@ -74,7 +61,7 @@ impl Run {
     }
 
     /// Tells what becomes of the task until it is STOPPED.
-    async fn follow(&self, client: &Client, arn: String) -> Result<ExitCode> {
+    async fn follow(&self, client: &Client, arn: String, definition: &Definition) -> Result<ExitCode> {
         let (mut last, mut told) = (String::new(), false);
         loop {
             let Some(task) = self.target.describe(client, vec![arn.clone()]).await?.pop() else {
@@ -91,29 +78,12 @@ impl Run {
             }
             if status == "STOPPED" {
                 eprintln!("{}", task.stopped_reason.as_deref().unwrap_or(""));
-                let code = task.containers.iter().flatten().find_map(|container| container.exit_code);
+                let containers = task.containers.as_deref().unwrap_or_default();
+                let named = |name: &str| containers.iter().find(|container| container.name.as_deref() == Some(name));
+                let code = definition.essential().filter_map(named).find_map(|container| container.exit_code);
                 return Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-}
-
-async fn register(client: &Client, definition: ecs::RegisterTaskDefinitionRequest) -> Result<String> {
-    match client.ecs(definition).await? {
-        ecs::Response::RegisterTaskDefinition(answer) => {
-            let arn = answer.task_definition.and_then(|definition| definition.task_definition_arn);
-            arn.context("the server registered nothing")
-        }
-        other => Err(odd(&other)),
-    }
-}
-
-/// The subnets of the default VPC, from EC2's XML.
-async fn default_subnets(client: &Client) -> Result<Vec<String>> {
-    let xml = client.ec2("DescribeSubnets").await?;
-    let parts = xml.split("<subnetId>").skip(1);
-    let subnets: Vec<String> = parts.filter_map(|part| Some(part.split_once("</subnetId>")?.0.to_owned())).collect();
-    anyhow::ensure!(!subnets.is_empty(), "the server has no subnets");
-    Ok(subnets)
 }

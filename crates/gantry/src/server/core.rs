@@ -6,6 +6,7 @@
 //! are refused until a commit succeeds again; reads go on.
 
 use super::durable::Store;
+use super::questions::Question;
 use crate::clock::Clock;
 use anyhow::Result;
 use control::{Caller, Connect, Control, Input, Output, Refusal, SessionId};
@@ -78,6 +79,8 @@ enum ToCore {
 /// What the first thread lets go once its batch is durable.
 enum Held {
     Answer(Reply<Answer, Fault>, Box<Result<Answer, Fault>>),
+    /// The control plane has allowed it; the store answers.
+    Question(Reply<Answer, Fault>, Question),
     Connected(Reply<SessionId, Refusal>, Result<SessionId, Refusal>),
     Session(mpsc::UnboundedSender<ToSession>, ToSession),
 }
@@ -187,7 +190,7 @@ struct Decider {
     control: Option<Control>,
     clock: Clock,
     store: Sender<ToStore>,
-    waiting: HashMap<u64, Reply<Answer, Fault>>,
+    waiting: HashMap<u64, (Reply<Answer, Fault>, Option<Question>)>,
     connecting: HashMap<u64, (SessionId, Reply<SessionId, Refusal>)>,
     sessions: HashMap<SessionId, mpsc::UnboundedSender<ToSession>>,
     next: u64,
@@ -263,7 +266,7 @@ impl Decider {
                     return;
                 }
                 let ticket = self.number();
-                self.waiting.insert(ticket, reply);
+                self.waiting.insert(ticket, (reply, Question::of(&call)));
                 let starts = matches!(call, Call::Ecs(wire::ecs::Request::RunTask(_)));
                 self.control().handle(now, Input::Request { ticket, caller, call });
                 self.forward(starts.then_some(received));
@@ -317,7 +320,10 @@ impl Decider {
 
     fn hold(&mut self, output: Output) -> Option<Held> {
         match output {
-            Output::Reply { ticket, answer } => Some(Held::Answer(self.waiting.remove(&ticket)?, answer)),
+            Output::Reply { ticket, answer } => Some(match self.waiting.remove(&ticket)? {
+                (reply, Some(question)) if answer.is_ok() => Held::Question(reply, question),
+                (reply, _) => Held::Answer(reply, answer),
+            }),
             Output::Connected { ticket, answer } => {
                 let (session, reply) = self.connecting.remove(&ticket)?;
                 if answer.is_err() {
@@ -433,7 +439,12 @@ impl Keeper {
         match outcome {
             Ok(()) => {
                 self.tell_starts(&group.batches);
-                group.held.into_iter().for_each(release);
+                for held in group.held {
+                    match held {
+                        Held::Question(reply, question) => drop(reply.send(question.answer(&mut self.store))),
+                        held => release(held),
+                    }
+                }
             }
             Err(error) => {
                 let cause = format!("{error:#}");
@@ -478,6 +489,8 @@ fn release(held: Held) {
     // A waiter that has gone away is no failure: what was decided stands.
     match held {
         Held::Answer(reply, answer) => drop(reply.send(*answer)),
+        // Answered by who has the store.
+        Held::Question(..) => {}
         Held::Connected(reply, answer) => drop(reply.send(answer)),
         Held::Session(sender, message) => drop(sender.send(message)),
     }
@@ -485,7 +498,7 @@ fn release(held: Held) {
 
 fn refuse(held: Held, cause: &str) {
     match held {
-        Held::Answer(reply, _) => drop(reply.send(Err(store_fault(cause)))),
+        Held::Answer(reply, _) | Held::Question(reply, _) => drop(reply.send(Err(store_fault(cause)))),
         Held::Connected(reply, _) => {
             let message = store_fault(cause).message;
             drop(reply.send(Err(Refusal { kind: "ServerException", message })));

@@ -5,13 +5,30 @@ use model::State;
 use model::change::Change;
 use model::row::{Loader, Row, SCHEMA};
 use model::state::{Meta, Touched};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A change that happened.
+pub struct Past {
+    /// Its batch.
+    pub index: u64,
+    /// Milliseconds since the epoch.
+    pub at: u64,
+    /// `None`: written by a version whose changes are not known here.
+    pub change: Option<Change>,
+}
+
+#[derive(serde::Deserialize)]
+struct Versioned {
+    v: u32,
+    change: Change,
+}
 
 /// An open store with a deployment in it.
 pub struct Store {
     inner: store::Store,
     meta: Meta,
     last_at: u64,
+    directory: PathBuf,
 }
 
 impl Store {
@@ -36,7 +53,13 @@ impl Store {
                 meta
             }
         };
-        Ok(Self { inner, meta, last_at })
+        let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Ok(Self { inner, meta, last_at, directory })
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What is fixed.
@@ -64,6 +87,30 @@ impl Store {
     /// Sees whether writing works, without changing anything.
     pub fn probe(&mut self) -> Result<()> {
         Ok(self.inner.probe()?)
+    }
+
+    /// The number of the last batch.
+    pub fn last(&self) -> u64 {
+        self.inner.last()
+    }
+
+    /// Changes of the history with the batch and time they belong to, in order: of up to `limit` batches from number
+    /// `from` on. A change that this version cannot read is told as such.
+    pub fn history(&mut self, from: u64, limit: usize) -> Result<Vec<Past>> {
+        let mut all = Vec::new();
+        for entry in self.inner.history(from, limit)? {
+            for change in entry.changes {
+                let read = serde_json::from_slice::<Versioned>(&change).ok();
+                let change = read.filter(|read| read.v == SCHEMA).map(|read| read.change);
+                all.push(Past { index: entry.index, at: entry.at, change });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes a whole copy to `to`, which must not exist. Commits wait meanwhile.
+    pub fn backup(&mut self, to: &Path) -> Result<()> {
+        Ok(self.inner.backup(to)?)
     }
 
     /// What is better done while nobody waits: a checkpoint, and a slice of old history.

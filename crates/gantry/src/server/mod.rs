@@ -5,6 +5,7 @@ mod core;
 mod durable;
 mod http;
 mod keys;
+mod questions;
 mod websocket;
 
 use crate::clock::Clock;
@@ -20,6 +21,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub use durable::Store;
+pub use questions::BACKUP;
+
+/// The store's file in the data directory.
+pub const STATE: &str = "state.db";
 
 /// What a control plane is started with.
 #[derive(Clone, Debug)]
@@ -59,7 +64,7 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {}: choose another address with --listen", config.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
-        let store = Store::open(&config.data_dir.path("state.db"), || first_state(&config))?;
+        let store = Store::open(&config.data_dir.path(STATE), || first_state(&config))?;
         let region = check_fixed(&config, &store)?;
         let settings = control::Config {
             endpoint: url.clone(),

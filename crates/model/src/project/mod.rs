@@ -4,6 +4,7 @@ pub use network::mac as mac_text;
 pub use service::Health;
 
 mod cluster;
+pub mod history;
 mod instance;
 mod network;
 mod service;

@@ -7,6 +7,8 @@ use crate::service::json_service;
 
 json_service! {
     Gantry "gantry" target "Gantry_20261101";
+    CreateBackup = create_backup(CreateBackupRequest) -> CreateBackupResponse, reads false, faults ["AccessDeniedException", "ServerException"];
     DescribeServer = describe_server(DescribeServerRequest) -> DescribeServerResponse, reads true, faults ["AccessDeniedException", "ServerException"];
     DescribeTimeline = describe_timeline(DescribeTimelineRequest) -> DescribeTimelineResponse, reads true, faults ["AccessDeniedException", "ClusterNotFoundException", "InvalidParameterException", "ResourceNotFoundException", "ServerException"];
+    ListHistory = list_history(ListHistoryRequest) -> ListHistoryResponse, reads true, faults ["AccessDeniedException", "InvalidParameterException", "ServerException"];
 }

@@ -6,6 +6,12 @@ use crate::tables::structure;
 
 structure! {
     #[derive(Debug)]
+    pub struct CreateBackupRequest {
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct DescribeServerRequest {
     }
 }
@@ -15,5 +21,14 @@ structure! {
     pub struct DescribeTimelineRequest {
         pub cluster: Option<String> = optional("cluster"),
         pub task: String = required("task"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
+    pub struct ListHistoryRequest {
+        pub about: Option<String> = optional("about"),
+        pub before_index: Option<i64> = optional("beforeIndex"),
+        pub max_results: Option<i64> = optional("maxResults"),
     }
 }

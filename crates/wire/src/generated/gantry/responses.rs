@@ -7,6 +7,14 @@ use crate::tables::structure;
 
 structure! {
     #[derive(Debug)]
+    pub struct CreateBackupResponse {
+        pub commit_index: Option<i64> = optional("commitIndex"),
+        pub path: Option<String> = optional("path"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct DescribeServerResponse {
         pub account_id: Option<String> = optional("accountId"),
         pub commit_index: Option<i64> = optional("commitIndex"),
@@ -21,5 +29,13 @@ structure! {
     pub struct DescribeTimelineResponse {
         pub phases: Option<Vec<Phase>> = optional("phases"),
         pub task_arn: Option<String> = optional("taskArn"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
+    pub struct ListHistoryResponse {
+        pub entries: Option<Vec<HistoryEntry>> = optional("entries"),
+        pub next_before_index: Option<i64> = optional("nextBeforeIndex"),
     }
 }

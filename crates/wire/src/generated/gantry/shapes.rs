@@ -7,6 +7,17 @@ use crate::tables::structure;
 
 structure! {
     #[derive(Debug)]
+    pub struct HistoryEntry {
+        pub at: Option<Timestamp> = optional("at"),
+        pub detail: Option<String> = optional("detail"),
+        pub index: Option<i64> = optional("index"),
+        pub kind: Option<String> = optional("kind"),
+        pub subject: Option<String> = optional("subject"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct Phase {
         pub at: Option<Timestamp> = optional("at"),
         pub name: Option<String> = optional("name"),

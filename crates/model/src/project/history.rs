@@ -1,0 +1,62 @@
+//! A change as people read it in the history: what kind, of what, and the words that matter.
+
+use crate::change::Change;
+
+/// One change, told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The kind of change, `TaskReported`.
+    pub kind: &'static str,
+    /// What it happened to: an id or a name.
+    pub subject: String,
+    /// What is worth saying beside; may be empty.
+    pub detail: String,
+}
+
+/// Tells a change.
+pub fn told(change: &Change) -> Told {
+    let (kind, subject, detail) = match change {
+        Change::Opened(meta) => ("Opened", meta.account.to_string(), format!("{} {}", meta.region, meta.vpc.cidr())),
+        Change::ClusterCreated(cluster) => ("ClusterCreated", cluster.name.to_string(), String::new()),
+        Change::ClusterDeleted(id) => ("ClusterDeleted", id.0.to_string(), String::new()),
+        Change::TaskDefinitionRegistered { family, definition } => {
+            ("TaskDefinitionRegistered", format!("{family}:{}", definition.id.revision), String::new())
+        }
+        Change::TaskDefinitionDeregistered { id, .. } => {
+            ("TaskDefinitionDeregistered", format!("{}:{}", id.family.0, id.revision), String::new())
+        }
+        Change::InstanceRegistered(instance) => ("InstanceRegistered", instance.id.to_string(), String::new()),
+        Change::InstanceConnection { id, connected, .. } => {
+            ("InstanceConnection", id.to_string(), if *connected { "connected" } else { "disconnected" }.to_owned())
+        }
+        Change::InstanceDeregistered(id) => ("InstanceDeregistered", id.to_string(), String::new()),
+        Change::ServiceCreated(service) => ("ServiceCreated", service.name.to_string(), service_detail(service)),
+        Change::ServiceUpdated(service) => ("ServiceUpdated", service.name.to_string(), service_detail(service)),
+        Change::ServiceForgotten(id) => ("ServiceForgotten", id.0.to_string(), String::new()),
+        Change::TaskAccepted(task) => ("TaskAccepted", task.id.to_string(), format!("on {}", task.instance)),
+        Change::TaskStopWanted { id, stop, .. } => {
+            ("TaskStopWanted", id.to_string(), format!("{}: {}", stop.code.as_str(), stop.reason))
+        }
+        Change::TaskReported { id, report, .. } => {
+            let status = report.status.map(|status| status.as_str().to_owned());
+            let words = [status, report.reason.as_deref().map(str::to_owned)];
+            let ends = report.containers.iter().filter_map(|container| {
+                let code = container.exit_code.map(|code| format!("exit {code}"));
+                let reason = container.reason.as_deref().map(str::to_owned);
+                code.or(reason).map(|end| format!("{} {end}", container.name))
+            });
+            ("TaskReported", id.to_string(), words.into_iter().flatten().chain(ends).collect::<Vec<_>>().join(", "))
+        }
+        Change::TaskHostLost { id, reason, .. } => ("TaskHostLost", id.to_string(), reason.to_string()),
+        Change::TaskForgotten(id) => ("TaskForgotten", id.to_string(), String::new()),
+        Change::ClientTokenUsed(token) => ("ClientTokenUsed", token.token.to_string(), String::new()),
+        Change::ClientTokenLapsed { token, .. } => ("ClientTokenLapsed", token.to_string(), String::new()),
+    };
+    Told { kind, subject, detail }
+}
+
+/// How many tasks it wants, where it stands, and the newest event.
+fn service_detail(service: &crate::Service) -> String {
+    let event = service.events.front().map(|event| event.message.to_string()).unwrap_or_default();
+    format!("{} wanted {}; {event}", service.status.as_str(), service.desired)
+}
