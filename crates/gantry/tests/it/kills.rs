@@ -1,6 +1,7 @@
 //! SIGKILL, which nothing can prepare for, at many moments of tasks' lives: what was acknowledged is there afterwards,
 //! containers go on as the same processes, none is doubled or forgotten, and of what has finished nothing is left.
 
+use crate::chaos::foreign;
 use crate::host;
 use crate::tasks::{WAIT, address, container, id, page, shell};
 use crate::world::{GONE, Gantry, PATIENCE, eventually};
@@ -121,18 +122,6 @@ impl Siege {
             Err(format!("{tasks} tasks and these links: {links:?}"))
         }
     }
-}
-
-/// Names of tasks in a directory that are not wanted there.
-fn foreign(directory: &std::path::Path, wanted: &BTreeSet<String>) -> Vec<String> {
-    let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let names = names.map(|entry| entry.file_name().to_string_lossy().trim_end_matches(".sock").to_owned());
-    let is_task = |name: &String| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    names
-        .filter(is_task)
-        .filter(|name| !wanted.contains(name))
-        .map(|name| format!("{}/{name}", directory.display()))
-        .collect()
 }
 
 /// Kills at ten moments after a task was accepted.

@@ -7,6 +7,7 @@ mod api;
 mod aws_cli;
 mod bad_input;
 mod boto;
+mod chaos;
 mod cli;
 mod clients;
 mod failures;
