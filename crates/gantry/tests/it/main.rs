@@ -17,6 +17,7 @@ mod kills;
 mod life;
 mod network;
 mod operations;
+mod ports;
 mod registry;
 mod starts;
 mod tasks;
