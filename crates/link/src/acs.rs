@@ -236,6 +236,9 @@ pub struct Container {
     pub environment: BTreeMap<String, String>,
     /// Always "{}": overrides are merged before.
     pub overrides: String,
+    /// Its ports, and those of the host that lead to them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub port_mappings: Vec<PortMapping>,
     /// Seconds between the stop signal and SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
@@ -243,6 +246,18 @@ pub struct Container {
     pub docker_config: DockerConfig,
     /// Its ARN.
     pub container_arn: String,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PortMapping {
+    /// Inside.
+    pub container_port: u16,
+    /// On the host; 0: any that is free.
+    pub host_port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
 }
 
 /// JSON text in the shapes of the Docker Engine API.
@@ -282,7 +297,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HostConfig {
-    /// Overridden by the agent for awsvpc.
+    /// `bridge`, `host`, `none`; overridden by the agent for awsvpc.
     pub network_mode: String,
     /// Capabilities added.
     #[serde(skip_serializing_if = "Vec::is_empty")]

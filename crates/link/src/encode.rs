@@ -3,7 +3,8 @@
 
 use crate::acs;
 use model::State;
-use model::needs::{cpu_units, memory_mib};
+use model::needs::{cpu_units, memory_mib, port_mappings};
+use model::port::PortMapping;
 use model::project::mac_text;
 use model::task::{Desired, Eni, LaunchType, Task};
 use model::vpc::{private_dns_domain, private_dns_name};
@@ -47,7 +48,7 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
         let name = defined.name.as_deref().unwrap_or("");
         let all = overrides.container_overrides.as_deref().unwrap_or_default();
         let over = all.iter().find(|over| over.name.as_deref() == Some(name));
-        container(state, task, defined, over)
+        container(state, task, definition.network_mode, defined, over)
     });
     acs::Task {
         containers: containers.collect(),
@@ -70,6 +71,7 @@ fn launch_type(launch_type: LaunchType) -> &'static str {
 fn container(
     state: &State,
     task: &Task,
+    mode: Option<ecs::NetworkMode>,
     defined: &ecs::ContainerDefinition,
     over: Option<&ecs::ContainerOverride>,
 ) -> acs::Container {
@@ -90,7 +92,8 @@ fn container(
         environment: environment(state, task, defined, over),
         overrides: "{}".to_owned(),
         stop_timeout: defined.stop_timeout.map(i64::from),
-        docker_config: docker_config(defined, reservation),
+        port_mappings: port_mappings(mode, defined).into_iter().map(port_mapping).collect(),
+        docker_config: docker_config(mode, defined, reservation),
         name,
     }
 }
@@ -119,7 +122,16 @@ fn environment(
     all
 }
 
-fn docker_config(defined: &ecs::ContainerDefinition, reservation: Option<i32>) -> acs::DockerConfig {
+fn port_mapping(mapping: PortMapping) -> acs::PortMapping {
+    let protocol = mapping.protocol.as_str().to_owned();
+    acs::PortMapping { container_port: mapping.container, host_port: mapping.host, protocol }
+}
+
+fn docker_config(
+    mode: Option<ecs::NetworkMode>,
+    defined: &ecs::ContainerDefinition,
+    reservation: Option<i32>,
+) -> acs::DockerConfig {
     let config = acs::Config {
         labels: defined.docker_labels.clone().unwrap_or_default(),
         user: defined.user.clone(),
@@ -136,7 +148,13 @@ fn docker_config(defined: &ecs::ContainerDefinition, reservation: Option<i32>) -
     let controls = defined.system_controls.as_deref().unwrap_or_default();
     let control = |control: &ecs::SystemControl| Some((control.namespace.clone()?, control.value.clone()?));
     let host_config = acs::HostConfig {
-        network_mode: "none".to_owned(),
+        // Containers of an awsvpc task join the namespace of the task, whatever this says.
+        network_mode: match mode {
+            Some(ecs::NetworkMode::Awsvpc | ecs::NetworkMode::None) => "none",
+            Some(ecs::NetworkMode::Host) => "host",
+            Some(ecs::NetworkMode::Bridge) | None => "bridge",
+        }
+        .to_owned(),
         cap_add: capabilities.add.unwrap_or_default(),
         cap_drop: capabilities.drop.unwrap_or_default(),
         privileged: defined.privileged == Some(true),

@@ -1,6 +1,7 @@
 //! What a node says of its tasks: the body of SubmitTaskStateChange, written by the node and read by the control plane.
 
 use model::Millis;
+use model::port::{PortMapping, Protocol};
 use model::task::{ContainerReport, ContainerStatus, Phase, TaskReport};
 use wire::{Timestamp, ecs};
 
@@ -52,8 +53,30 @@ fn container_request(container: &ContainerReport) -> ecs::ContainerStateChange {
         image_digest: container.image_digest.as_deref().map(str::to_owned),
         exit_code: container.exit_code,
         reason: container.reason.as_deref().map(str::to_owned),
+        network_bindings: (!container.bindings.is_empty())
+            .then(|| container.bindings.iter().map(binding_request).collect()),
+    }
+}
+
+fn binding_request(mapping: &PortMapping) -> ecs::NetworkBinding {
+    ecs::NetworkBinding {
+        bind_ip: Some("0.0.0.0".to_owned()),
+        container_port: Some(i32::from(mapping.container)),
+        host_port: Some(i32::from(mapping.host)),
+        protocol: ecs::TransportProtocol::from_wire(mapping.protocol.as_str()),
         ..Default::default()
     }
+}
+
+/// Bindings as a node says them; those of IPv6 repeat those of IPv4, and what has no ports says nothing.
+fn bindings(said: Option<&[ecs::NetworkBinding]>) -> Box<[PortMapping]> {
+    let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+    let read = |said: &ecs::NetworkBinding| {
+        let protocol = Protocol::parse(said.protocol.map_or("tcp", |protocol| protocol.as_str()))?;
+        Some(PortMapping { container: port(said.container_port)?, host: port(said.host_port)?, protocol })
+    };
+    let four = said.unwrap_or_default().iter().filter(|said| !said.bind_ip.as_deref().unwrap_or("").contains(':'));
+    four.filter_map(read).take(BINDINGS_MAX).collect()
 }
 
 fn time(at: Millis) -> Option<Timestamp> {
@@ -66,6 +89,8 @@ fn millis(at: Option<Timestamp>) -> Millis {
 
 /// Longest `reason` kept of a container or task (the API's documented limit for a container's).
 const REASON_MAX: usize = 1024;
+/// Bindings kept of a container; ECS has at most 100 ports for all containers of a host.
+const BINDINGS_MAX: usize = 100;
 
 /// Reads the request. A status that is no word of the ladder says nothing.
 pub fn read(request: &ecs::SubmitTaskStateChangeRequest) -> TaskReport {
@@ -94,6 +119,7 @@ pub fn read_container(request: &ecs::SubmitContainerStateChangeRequest) -> TaskR
         image_digest: None,
         exit_code: request.exit_code,
         reason: request.reason.as_deref().map(cut),
+        bindings: bindings(request.network_bindings.as_deref()),
     });
     TaskReport { containers: container.into_iter().collect(), ..TaskReport::default() }
 }
@@ -106,6 +132,7 @@ fn container_report(change: &ecs::ContainerStateChange) -> Option<ContainerRepor
         image_digest: change.image_digest.as_deref().map(Into::into),
         exit_code: change.exit_code,
         reason: change.reason.as_deref().filter(|reason| !reason.is_empty()).map(cut),
+        bindings: bindings(change.network_bindings.as_deref()),
     })
 }
 
@@ -130,6 +157,10 @@ mod tests {
                 image_digest: Some("sha256:1".into()),
                 exit_code: Some(137),
                 reason: Some("OutOfMemoryError: Container killed due to memory usage".into()),
+                bindings: Box::new([
+                    PortMapping { container: 80, host: 32_768, protocol: Protocol::Tcp },
+                    PortMapping { container: 53, host: 53, protocol: Protocol::Udp },
+                ]),
             }],
             pull_started: 1_700_000_000_123,
             pull_stopped: 1_700_000_000_124,
@@ -142,6 +173,21 @@ mod tests {
         let text = wire::ToJson::to_json(&change.to_request());
         let request = <ecs::SubmitTaskStateChangeRequest as wire::FromJson>::from_json_str(&text).unwrap();
         assert_eq!(read(&request), report);
+    }
+
+    #[test]
+    fn of_what_agents_say_of_ports_only_what_can_be_is_kept() {
+        let binding = |ip: &str, container_port, host_port| ecs::NetworkBinding {
+            bind_ip: Some(ip.to_owned()),
+            container_port: Some(container_port),
+            host_port: Some(host_port),
+            protocol: Some(ecs::TransportProtocol::Udp),
+            ..Default::default()
+        };
+        let said =
+            [binding("0.0.0.0", 53, 40_000), binding("::", 53, 40_000), binding("0.0.0.0", -1, 1), binding("", 1, 0)];
+        assert_eq!(*bindings(Some(&said)), [PortMapping { container: 53, host: 40_000, protocol: Protocol::Udp }]);
+        assert_eq!(bindings(Some(&vec![binding("0.0.0.0", 53, 40_000); 1000])).len(), BINDINGS_MAX);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn audit(state: &State) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |invariant, detail: String| found.push(Violation { invariant, detail });
     let mut addresses = BTreeMap::new();
+    let mut ports = BTreeMap::new();
     for task in state.tasks.values() {
         let stopped = task.status == TaskStatus::Stopped;
         if stopped && task.desired != Desired::Stopped {
@@ -38,6 +39,11 @@ pub fn audit(state: &State) -> Vec<Violation> {
         let live = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted);
         if let Some(other) = live.and_then(|eni| addresses.insert(eni.address, task.id)) {
             broken("no two interfaces share an address", format!("{} and {other}", task.id));
+        }
+        for port in task.ports.iter().filter(|_| !stopped) {
+            if let Some(other) = ports.insert((task.instance, *port), task.id) {
+                broken("no port of a host is given to two tasks", format!("{port}: {} and {other}", task.id));
+            }
         }
     }
     for instance in state.instances.values() {

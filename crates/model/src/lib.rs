@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod ids;
 pub mod instance;
 pub mod needs;
+pub mod port;
 pub mod project;
 pub mod reason;
 pub mod row;

@@ -1,5 +1,7 @@
 //! What the tasks of a task definition need, read once from its document, and the sizes that requests may change.
 
+use crate::port::{HostPort, PortMapping, Protocol};
+use std::collections::BTreeSet;
 use wire::FromJson;
 use wire::ecs;
 
@@ -12,6 +14,8 @@ pub struct Needs {
     pub memory: u32,
     /// The network mode; ECS's default is `bridge`.
     pub network_mode: String,
+    /// Ports of the host that it must have: those that a bridge names, and all that its containers listen on in host mode.
+    pub ports: Box<[HostPort]>,
     /// It may run on Fargate: registered with FARGATE among `requiresCompatibilities`, or valid for it anyway.
     pub fargate: bool,
     /// Its containers.
@@ -41,6 +45,7 @@ impl Needs {
             cpu: definition.cpu.as_deref().and_then(cpu_units).unwrap_or_else(cpu_sum),
             memory: definition.memory.as_deref().and_then(memory_mib).unwrap_or_else(memory_sum),
             network_mode: network_mode.to_owned(),
+            ports: host_ports(definition),
             fargate: compatible.contains(&ecs::Compatibility::Fargate),
             containers: containers.iter().map(ContainerNeeds::of).collect(),
             unsupported: crate::supported_members::unsupported(definition),
@@ -56,6 +61,36 @@ impl Needs {
             }
         }
     }
+}
+
+/// The host ports that all tasks of the definition ask for, each once.
+fn host_ports(definition: &ecs::TaskDefinition) -> Box<[HostPort]> {
+    let containers = definition.container_definitions.as_deref().unwrap_or_default();
+    let mappings = containers.iter().flat_map(|container| port_mappings(definition.network_mode, container));
+    let ports: BTreeSet<HostPort> = match definition.network_mode {
+        None | Some(ecs::NetworkMode::Bridge | ecs::NetworkMode::Host) => {
+            mappings.filter_map(PortMapping::host_port).collect()
+        }
+        Some(ecs::NetworkMode::Awsvpc | ecs::NetworkMode::None) => BTreeSet::new(),
+    };
+    ports.into_iter().collect()
+}
+
+/// A container's port mappings as its node is told of them. With the host's own network, or with one of the task's own,
+/// a port is the same inside and outside.
+pub fn port_mappings(mode: Option<ecs::NetworkMode>, container: &ecs::ContainerDefinition) -> Vec<PortMapping> {
+    let mapped = matches!(mode, None | Some(ecs::NetworkMode::Bridge));
+    let read = |mapping: &ecs::PortMapping| {
+        let port = |port: Option<i32>| u16::try_from(port.unwrap_or(0)).ok();
+        let container = port(mapping.container_port).filter(|port| *port != 0)?;
+        let host = if mapped { port(mapping.host_port)? } else { container };
+        let protocol = mapping.protocol.map_or(Protocol::Tcp, |protocol| match protocol {
+            ecs::TransportProtocol::Tcp => Protocol::Tcp,
+            ecs::TransportProtocol::Udp => Protocol::Udp,
+        });
+        Some(PortMapping { container, host, protocol })
+    };
+    container.port_mappings.as_deref().unwrap_or_default().iter().filter_map(read).collect()
 }
 
 impl ContainerNeeds {

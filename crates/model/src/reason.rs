@@ -1,6 +1,7 @@
 //! Why something cannot be done: data from the decision, shown in failures, events and `stoppedReason`.
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, TaskId};
+use crate::port::HostPort;
 
 /// One rule that refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,13 @@ pub enum Reason {
         /// MiB free.
         free: u32,
     },
+    /// A port of the host is taken.
+    Port {
+        /// Which.
+        port: HostPort,
+        /// By a task; `None`: the host keeps it for itself.
+        holder: Option<TaskId>,
+    },
     /// The subnet has no free address.
     Addresses,
 }
@@ -43,6 +51,7 @@ impl Reason {
             Self::Attribute { .. } => "ATTRIBUTE",
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
+            Self::Port { .. } => "RESOURCE:PORTS",
             Self::Addresses => "RESOURCE:ENI",
         }
     }
@@ -56,6 +65,8 @@ impl Reason {
             Self::Attribute { name } => format!("it lacks the attribute {name}"),
             Self::Cpu { needed, free } => format!("needs {needed} CPU units, {free} are free"),
             Self::Memory { needed, free } => format!("needs {needed} MiB of memory, {free} MiB are free"),
+            Self::Port { port, holder: Some(task) } => format!("needs the host port {port}, which task {task} has"),
+            Self::Port { port, holder: None } => format!("needs the host port {port}, which the host reserves"),
             Self::Addresses => "the subnet has no free address".to_owned(),
         }
     }
@@ -78,7 +89,8 @@ impl Unplaceable {
             Reason::Attribute { .. } => 3,
             Reason::Cpu { .. } => 4,
             Reason::Memory { .. } => 5,
-            Reason::Addresses => 6,
+            Reason::Port { .. } => 6,
+            Reason::Addresses => 7,
         })
     }
 

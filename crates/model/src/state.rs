@@ -9,6 +9,7 @@ use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
+use crate::port::HostPort;
 use crate::service::{INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::task::{EniStatus, Task, TaskStatus};
 use crate::task_definition::{Family, TaskDefinition};
@@ -68,6 +69,7 @@ pub(crate) struct Index {
     pub(crate) inactive_services: BTreeSet<(Millis, ServiceId)>,
     pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
+    pub(crate) instance_ports: BTreeSet<(InstanceId, HostPort, TaskId)>,
     pub(crate) enis: BTreeMap<EniId, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
@@ -278,6 +280,9 @@ impl State {
         }
         index.cluster_counts.entry(task.cluster).or_default().add(task);
         index.instance_counts.entry(task.instance).or_default().add(task);
+        if task.status != TaskStatus::Stopped {
+            index.instance_ports.extend(task.host_ports().map(|port| (task.instance, port, task.id)));
+        }
         if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
             index.enis.insert(eni.id, task.id);
             index.addresses.insert(eni.address);
@@ -300,6 +305,9 @@ impl State {
         }
         if let Some(counts) = index.instance_counts.get_mut(&task.instance) {
             counts.subtract(task);
+        }
+        for port in task.host_ports() {
+            index.instance_ports.remove(&(task.instance, port, task.id));
         }
         if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
             index.enis.remove(&eni.id);

@@ -68,6 +68,7 @@ pub const TASK_SUPPORTED: &[&str] = &[
     "executionRoleArn",
     "family",
     "memory",
+    "networkMode",
     "registeredAt",
     "registeredBy",
     "requiresAttributes",
@@ -83,7 +84,6 @@ pub const TASK_UNSUPPORTED: &[(&str, Uses<TaskDefinition>)] = &[
     ("ephemeralStorage", |t| t.ephemeral_storage.is_some()),
     ("inferenceAccelerators", |t| filled(&t.inference_accelerators)),
     ("ipcMode", |t| t.ipc_mode.is_some()),
-    ("networkMode", |t| t.network_mode != Some(ecs::NetworkMode::Awsvpc)),
     ("pidMode", |t| t.pid_mode.is_some()),
     ("placementConstraints", |t| filled(&t.placement_constraints)),
     ("proxyConfiguration", |t| t.proxy_configuration.is_some()),
@@ -110,20 +110,22 @@ fn is_foreign_platform(platform: &ecs::RuntimePlatform) -> bool {
     foreign_os || platform.cpu_architecture.is_some_and(|cpu| cpu.as_str() != "X86_64")
 }
 
+/// A task with an address of its own has all ports of it: a range says nothing there that a host could do.
+fn maps_ranges(definition: &TaskDefinition, container: &ContainerDefinition) -> bool {
+    let mappings = container.port_mappings.as_deref().unwrap_or_default();
+    let own_address = definition.network_mode == Some(ecs::NetworkMode::Awsvpc);
+    !own_address && mappings.iter().any(|mapping| mapping.container_port_range.is_some())
+}
+
 /// The members that `definition` uses and no engine implements, by path, in order.
 pub fn unsupported(definition: &TaskDefinition) -> Vec<String> {
-    let task = TASK_UNSUPPORTED.iter().filter(|(_, uses)| uses(definition)).map(|(name, _)| match *name {
-        "networkMode" => {
-            let mode = definition.network_mode.map_or("bridge, the default", |mode| mode.as_str());
-            format!("networkMode ({mode})")
-        }
-        name => name.to_owned(),
-    });
+    let task = TASK_UNSUPPORTED.iter().filter(|(_, uses)| uses(definition)).map(|(name, _)| (*name).to_owned());
     let containers = definition.container_definitions.as_deref().unwrap_or_default();
     let inside = containers.iter().flat_map(|container| {
         let used = CONTAINER_UNSUPPORTED.iter().filter(|(_, uses)| uses(container));
         let owner = container.name.as_deref().unwrap_or("");
-        used.map(move |(name, _)| format!("containerDefinitions[{owner}].{name}"))
+        let ranges = maps_ranges(definition, container).then_some("portMappings.containerPortRange");
+        used.map(|(name, _)| *name).chain(ranges).map(move |name| format!("containerDefinitions[{owner}].{name}"))
     });
     task.chain(inside).collect()
 }

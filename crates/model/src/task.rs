@@ -10,6 +10,7 @@
 use crate::Millis;
 use crate::cluster::Tag;
 use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
+use crate::port::{HostPort, PortMapping};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -181,6 +182,9 @@ pub struct Container {
     /// Why it ended, where the code does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
+    /// Ports of its host that lead to it, once its node has told.
+    #[serde(default, skip_serializing_if = "<[PortMapping]>::is_empty")]
+    pub bindings: Box<[PortMapping]>,
 }
 
 /// A task's network interface.
@@ -345,6 +349,9 @@ pub struct Task {
     /// Its interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eni: Option<Eni>,
+    /// Ports of its host that it asked for by number.
+    #[serde(default, skip_serializing_if = "<[HostPort]>::is_empty")]
+    pub ports: Box<[HostPort]>,
     /// Why it is to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -405,9 +412,18 @@ pub struct ContainerReport {
     /// See `Container`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
+    /// See `Container`; empty: nothing is said of them.
+    #[serde(default, skip_serializing_if = "<[PortMapping]>::is_empty")]
+    pub bindings: Box<[PortMapping]>,
 }
 
 impl Task {
+    /// The ports of its host that it has: those it asked for, and those that its node chose.
+    pub fn host_ports(&self) -> impl Iterator<Item = HostPort> + '_ {
+        let bound = self.containers.iter().flat_map(|container| container.bindings.iter().copied());
+        self.ports.iter().copied().chain(bound.filter_map(PortMapping::host_port))
+    }
+
     /// Wants it stopped. A second wish changes nothing: the first reason is the true one.
     pub fn want_stopped(&mut self, at: Millis, stop: Stop) {
         if self.desired == Desired::Stopped {
@@ -511,6 +527,9 @@ impl Task {
             }
         }
         container.exit_code = container.exit_code.or(report.exit_code);
+        if !report.bindings.is_empty() {
+            container.bindings.clone_from(&report.bindings);
+        }
     }
 
     fn essential_ended(&self) -> bool {
@@ -581,6 +600,7 @@ mod tests {
                     image_digest: None,
                     exit_code: None,
                     reason: None,
+                    bindings: Box::default(),
                 })
                 .into(),
             eni: Some(Eni {
@@ -591,6 +611,7 @@ mod tests {
                 mac: [2, 0, 0, 0, 0, 1],
                 status: EniStatus::Precreated,
             }),
+            ports: Box::default(),
             stop: None,
             times: Times { created: 1, ..Times::default() },
             phases: [1, 1, 0, 0, 0, 0, 0],
@@ -610,6 +631,7 @@ mod tests {
             image_digest: None,
             exit_code,
             reason: reason.map(Into::into),
+            bindings: Box::default(),
         }
     }
 

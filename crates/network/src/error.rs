@@ -1,6 +1,6 @@
 //! What can go wrong with packets, in one small list. It formats; it never decides.
 
-use node::hands::Cidr;
+use node::hands::{Cidr, HostPort};
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,43 @@ pub enum NetworkError {
     Resolver {
         /// Its own words.
         message: String,
+    },
+    /// Every range that containers in bridge mode might have is routed on this host.
+    #[error("no private range is left on this host for containers in bridge mode")]
+    NoBridgeRange,
+    /// Every address of the range has a container.
+    #[error("all addresses of {range}, the range of containers in bridge mode, are in use")]
+    BridgeFull {
+        /// The range.
+        range: Cidr,
+    },
+    /// A task has more containers than can have a network each.
+    #[error("the task has {count} containers, and at most {max} can have a network of their own")]
+    TooManyContainers {
+        /// How many.
+        count: usize,
+        /// And how many could.
+        max: u8,
+    },
+    /// Another task has the port.
+    #[error("the host port {port} is already published by another task on this host")]
+    PortPublished {
+        /// Which.
+        port: HostPort,
+    },
+    /// Some program listens on the port.
+    #[error("the host port {port} is in use by another program on this host")]
+    PortInUse {
+        /// Which.
+        port: HostPort,
+    },
+    /// All ports of the range are taken.
+    #[error("no free host port is left in net.ipv4.ip_local_port_range, {first} to {last}")]
+    NoPort {
+        /// The first of the range.
+        first: u16,
+        /// The last.
+        last: u16,
     },
     /// The work was abandoned because the process is ending.
     #[error("the network is closing")]

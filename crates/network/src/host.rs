@@ -4,7 +4,7 @@
 
 use crate::error::NetworkError;
 use crate::namespace::set_parameter_if_known;
-use crate::nft::{self, Foreign, NftSocket};
+use crate::nft::{self, Foreign, NftSocket, Published};
 use crate::route::{Changes, RouteSocket, Target};
 use node::hands::Cidr;
 use std::collections::BTreeSet;
@@ -45,6 +45,7 @@ impl HostLink {
 pub(crate) struct Host {
     node_id: String,
     range: Cidr,
+    bridge: Option<Cidr>,
     link: HostLink,
     sockets: Mutex<(RouteSocket, NftSocket)>,
     /// What was said already, so that it is said once.
@@ -53,13 +54,13 @@ pub(crate) struct Host {
 
 impl Host {
     /// Must be called in the host's namespace.
-    pub fn new(node_id: &str, range: Cidr, link: HostLink) -> Result<Self, NetworkError> {
+    pub fn new(node_id: &str, range: Cidr, bridge: Option<Cidr>, link: HostLink) -> Result<Self, NetworkError> {
         let sockets = Mutex::new((RouteSocket::open()?, NftSocket::open()?));
-        Ok(Self { node_id: node_id.to_owned(), range, link, sockets, said: Mutex::default() })
+        Ok(Self { node_id: node_id.to_owned(), range, bridge, link, sockets, said: Mutex::default() })
     }
 
     /// Makes everything as it must be; repeats harmlessly what is so already.
-    pub fn assert(&self) -> Result<(), NetworkError> {
+    pub fn assert(&self, published: &[Published]) -> Result<(), NetworkError> {
         let (route, nft) = &*self.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut changes = Changes::default();
         let gateway = Target::Gateway(self.link.index, self.link.vpc_address(), Some(self.link.host_address()));
@@ -67,14 +68,32 @@ impl Host {
             .address(self.link.index, self.link.host_address(), self.link.range.prefix)
             .up(self.link.index, None)
             .route(self.range, &gateway);
+        if let Some(bridge) = self.bridge {
+            changes.route(bridge, &gateway);
+        }
         route.apply(&changes)?;
         // The VPC is IPv4: no link-local address and no router solicitations on its link.
         set_parameter_if_known(&format!("ipv6/conf/{}/disable_ipv6", self.link.name), "1")?;
+        // For what the host sends to a published port of its loopback; the rules keep others from using it.
+        set_parameter_if_known(&format!("ipv4/conf/{}/route_localnet", self.link.name), "1")?;
         self.forward(route)?;
-        nft::host_table(nft, &self.node_id, &self.link.name, self.range)?;
+        let (node_id, link) = (self.node_id.as_str(), self.link.name.as_str());
+        nft::host_table(nft, &nft::HostRules { node_id, link, vpc: self.range, bridge: self.bridge, published })?;
         let foreign = nft::accept_in_foreign_chains(nft, &self.node_id, &self.link.name)?;
         self.tell(&foreign);
         Ok(())
+    }
+
+    /// Lets ports of the host lead to containers.
+    pub fn publish(&self, ports: &[Published]) -> Result<(), NetworkError> {
+        let (_, nft) = &*self.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        nft::publish(nft, &self.node_id, ports)
+    }
+
+    /// The reverse.
+    pub fn withdraw(&self, ports: &[Published]) -> Result<(), NetworkError> {
+        let (_, nft) = &*self.sockets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        nft::withdraw(nft, &self.node_id, ports)
     }
 
     /// Forwarding is a matter of the link by which a packet comes in: ours for egress, those with routes for answers.

@@ -4,10 +4,13 @@
 use crate::error::NetworkError;
 use crate::host::Host;
 use crate::namespace;
-use crate::resolver::{Resolver, ResolverSettings};
-use crate::tasks::Tasks;
+use crate::owner::{CONTAINERS_MAX, Owner};
+use crate::ports::Ports;
+use crate::range::{free_bridge_range, host_ranges};
+use crate::resolver::{self, Resolver, ResolverSettings};
+use crate::tasks::{Tasks, TasksSettings};
 use crate::vpc::{Vpc, VpcSettings};
-use node::hands::{Cidr, Interface, TaskKey};
+use node::hands::{Attachment, Cidr, ContainerNetwork, Interface, PortMapping, TaskKey};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +44,7 @@ pub struct Network {
 struct Inner {
     tasks: Tasks,
     host: Host,
+    ports: Ports,
     resolver: Resolver,
     node_id: String,
     run_dir: PathBuf,
@@ -63,17 +67,24 @@ impl Network {
         blocking(move || inner.tasks.attach(&task, &interface)).await
     }
 
+    /// Gives the task whatever network it wants; answers what each container has of its own. May be repeated, and
+    /// answers the same for as long as the task has it.
+    pub async fn join(&self, task: &TaskKey, wanted: Attachment) -> Result<Vec<ContainerNetwork>, NetworkError> {
+        let (inner, task) = (Arc::clone(&self.inner), task.clone());
+        blocking(move || inner.join(&task, &wanted)).await
+    }
+
     /// Takes the task off the VPC and drops its namespace. May be repeated.
     pub async fn detach(&self, task: &TaskKey) -> Result<(), NetworkError> {
         let (inner, task) = (Arc::clone(&self.inner), task.clone());
-        blocking(move || inner.tasks.detach(&task)).await
+        blocking(move || inner.detach(&task)).await
     }
 
     /// Removes what belongs to no task in `keep`.
     pub async fn sweep(&self, keep: &BTreeSet<TaskKey>) {
         let (inner, keep) = (Arc::clone(&self.inner), keep.clone());
         let swept = blocking(move || {
-            inner.tasks.sweep(&keep);
+            inner.sweep(&keep);
             Ok(())
         });
         // It fails only when the process ends.
@@ -85,7 +96,7 @@ impl Network {
     pub async fn reassert(&self) -> Result<(), NetworkError> {
         let inner = Arc::clone(&self.inner);
         blocking(move || {
-            inner.host.assert()?;
+            inner.ports.with_all(|published| inner.host.assert(published))?;
             inner.tasks.reassert()?;
             inner.resolver.ensure()
         })
@@ -94,7 +105,12 @@ impl Network {
 
     /// Where the task's namespace is pinned while it is attached.
     pub fn netns_path(&self, task: &TaskKey) -> PathBuf {
-        self.inner.tasks.path(task)
+        self.inner.tasks.path(&Owner::task(task))
+    }
+
+    /// Where the namespace of one of a task's containers is pinned, when each has its own.
+    pub fn container_netns_path(&self, task: &TaskKey, container: u8) -> PathBuf {
+        self.inner.tasks.path(&Owner::container(task, container))
     }
 
     /// How many namespaces stand ready for tasks to come.
@@ -122,7 +138,9 @@ impl Inner {
         let resolver = config.vpc_cidr.nth(2).ok_or_else(no_room)?;
         let pin = pins.join(&config.vpc_id);
         let vpc = Vpc::open(&VpcSettings { node_id: &config.node_id, pin: &pin, range: config.vpc_cidr, resolver })?;
-        let host = Host::new(&config.node_id, config.vpc_cidr, vpc.host_link.clone())?;
+        let bridge = bridge_range(config)?;
+        let ports = Ports::open(&config.run_dir, &pins)?;
+        let host = Host::new(&config.node_id, config.vpc_cidr, bridge, vpc.host_link.clone())?;
         let settings = ResolverSettings {
             program: config.resolver_program.clone(),
             args: config.resolver_args.clone(),
@@ -135,14 +153,84 @@ impl Inner {
         // The resolver's start is an exec: the longest step, beside which the others are done.
         let (started, made) = std::thread::scope(|scope| {
             let starting = scope.spawn(|| resolver.ensure());
-            let made =
-                host.assert().and_then(|()| Tasks::open(vpc, &pins, &config.vpc_id, config.vpc_cidr, config.pool_size));
+            let settings = TasksSettings {
+                directory: &pins,
+                vpc_id: &config.vpc_id,
+                range: config.vpc_cidr,
+                bridge,
+                pool_size: config.pool_size,
+            };
+            let made = ports.with_all(|published| host.assert(published)).and_then(|()| Tasks::open(vpc, &settings));
             (starting.join(), made)
         });
         started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (node_id, run_dir) = (config.node_id.clone(), config.run_dir.clone());
-        Ok(Self { tasks: made?, host, resolver, node_id, run_dir })
+        Ok(Self { tasks: made?, host, ports, resolver, node_id, run_dir })
     }
+
+    fn join(&self, task: &TaskKey, wanted: &Attachment) -> Result<Vec<ContainerNetwork>, NetworkError> {
+        let own = |(number, ports): (u8, &Vec<PortMapping>)| self.join_bridge(&Owner::container(task, number), ports);
+        match wanted {
+            Attachment::Interface(interface) => self.tasks.attach(task, interface).map(|()| Vec::new()),
+            Attachment::Bridge(all) => numbered(all.len())?.zip(all).map(own).collect(),
+            Attachment::Host(all) => {
+                Ok(all.iter().map(|ports| ContainerNetwork { bindings: ports.clone(), ..Default::default() }).collect())
+            }
+            Attachment::Nothing(count) => {
+                let own = |number| self.tasks.attach_nothing(&Owner::container(task, number));
+                numbered(*count)?.map(|number| own(number).map(|()| ContainerNetwork::default())).collect()
+            }
+        }
+    }
+
+    /// The VPC's resolver forwards to the servers of the host, those on its loopback too; the rest of its configuration
+    /// is the host's.
+    fn join_bridge(&self, owner: &Owner, ports: &[PortMapping]) -> Result<ContainerNetwork, NetworkError> {
+        let address = self.tasks.attach_bridged(owner)?;
+        let bindings = self.ports.publish(&self.host, owner, address, ports)?;
+        let dns_search = resolver::search_domains();
+        Ok(ContainerNetwork { address: Some(address), dns: vec![self.resolver.address()], dns_search, bindings })
+    }
+
+    fn detach(&self, task: &TaskKey) -> Result<(), NetworkError> {
+        self.ports.withdraw(&self.host, task)?;
+        self.tasks.detach(task)
+    }
+
+    fn sweep(&self, keep: &BTreeSet<TaskKey>) {
+        for task in self.ports.tasks().difference(keep) {
+            if let Err(error) = self.ports.withdraw(&self.host, task) {
+                tracing::warn!(%task, error = %error.in_full(), "cannot take back a task's ports");
+            }
+        }
+        self.tasks.sweep(keep);
+    }
+}
+
+fn numbered(count: usize) -> Result<std::ops::Range<u8>, NetworkError> {
+    let number = u8::try_from(count).ok().filter(|count| *count <= CONTAINERS_MAX);
+    number.map(|count| 0..count).ok_or(NetworkError::TooManyContainers { count, max: CONTAINERS_MAX })
+}
+
+/// The range of containers in bridge mode: what an earlier life of this boot has chosen, or one that is free now.
+fn bridge_range(config: &NetworkConfig) -> Result<Option<Cidr>, NetworkError> {
+    let path = bridge_file(&config.run_dir);
+    let known = std::fs::read_to_string(&path).ok().and_then(|text| Cidr::parse(text.trim()));
+    if known.is_some_and(|known| !known.overlaps(config.vpc_cidr)) {
+        return Ok(known);
+    }
+    let used = [host_ranges()?, vec![config.vpc_cidr]].concat();
+    let Some(range) = free_bridge_range(&config.node_id, &used) else {
+        tracing::warn!("no private range is left on this host: tasks in bridge mode cannot run here");
+        return Ok(None);
+    };
+    std::fs::write(&path, range.to_string()).map_err(NetworkError::file("cannot write", &path))?;
+    Ok(Some(range))
+}
+
+/// Remembers the range of containers in bridge mode until the next boot.
+pub(crate) fn bridge_file(run_dir: &Path) -> PathBuf {
+    run_dir.join("bridge")
 }
 
 /// Names become link names and file names.

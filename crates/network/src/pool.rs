@@ -118,15 +118,7 @@ impl Shared {
     fn make(&self) -> Result<Ready, NetworkError> {
         let name = self.names.next();
         let (namespace, (route, task_link, vpc_link)) = namespace::make(|| {
-            // As Docker does: no port is privileged and anybody may ping, since the namespace is the task's own.
-            namespace::set_parameter_if_known("ipv4/ip_unprivileged_port_start", "0")?;
-            namespace::set_parameter_if_known("ipv4/ping_group_range", "0 2147483647")?;
-            // The VPC is IPv4; no link-local addresses and router solicitations that nobody answers.
-            namespace::set_parameter_if_known("ipv6/conf/default/disable_ipv6", "1")?;
-            let (route, here) = (RouteSocket::open()?, namespace::current()?);
-            let mut changes = Changes::default();
-            changes.up(LOOPBACK, None);
-            route.apply(&changes)?;
+            let (route, here) = (open_loopback()?, namespace::current()?);
             // The rest is done from the VPC's namespace, for two reasons: the end that is made first can be brought up
             // at once; and the delay of answers for neighbours, up to a second otherwise, can be set only from within.
             namespace::enter(self.vpc.as_fd())?;
@@ -149,6 +141,20 @@ impl Shared {
         })?;
         Ok(Ready { namespace, route, task_link, vpc_link })
     }
+}
+
+/// What every namespace of a task has. To be called within a new one; answers a socket inside.
+pub(crate) fn open_loopback() -> Result<RouteSocket, NetworkError> {
+    // As Docker does: no port is privileged and anybody may ping, since the namespace is the task's own.
+    namespace::set_parameter_if_known("ipv4/ip_unprivileged_port_start", "0")?;
+    namespace::set_parameter_if_known("ipv4/ping_group_range", "0 2147483647")?;
+    // The VPC is IPv4; no link-local addresses and router solicitations that nobody answers.
+    namespace::set_parameter_if_known("ipv6/conf/default/disable_ipv6", "1")?;
+    let route = RouteSocket::open()?;
+    let mut changes = Changes::default();
+    changes.up(LOOPBACK, None);
+    route.apply(&changes)?;
+    Ok(route)
 }
 
 /// The end that came up first is switched on by the kernel in the background; until then it drops what is sent.

@@ -4,8 +4,9 @@
 use crate::error::NetworkError;
 use crate::host::HostLink;
 use crate::namespace;
-use crate::network::pins;
+use crate::network::{bridge_file, pins};
 use crate::nft::{self, NftSocket};
+use crate::ports;
 use crate::resolver;
 use crate::route::{Changes, RouteSocket};
 use crate::tasks::names_in;
@@ -30,6 +31,7 @@ pub fn remove_everything(node_id: &str, run_dir: &Path) -> Result<(), NetworkErr
         note(namespace::unpin(&pins.join(name)));
     }
     note(namespace::remove_private_mount(&pins));
+    note(remove_files(run_dir));
     note(remove_host_link(node_id));
     note(remove_host_rules(node_id));
     match std::fs::remove_dir(run_dir) {
@@ -40,6 +42,17 @@ pub fn remove_everything(node_id: &str, run_dir: &Path) -> Result<(), NetworkErr
         _ => {}
     }
     first
+}
+
+/// What was kept of ports and of the range behind them.
+fn remove_files(run_dir: &Path) -> Result<(), NetworkError> {
+    let (ports, bridge) = (ports::directory(run_dir), bridge_file(run_dir));
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(std::fs::remove_dir_all(&ports)).map_err(NetworkError::file("cannot remove", &ports))?;
+    gone(std::fs::remove_file(&bridge)).map_err(NetworkError::file("cannot remove", &bridge))
 }
 
 /// The link to the VPC; its route goes with it.

@@ -58,9 +58,17 @@ impl Vpc {
     }
 
     /// Replaces the rules; established flows live on.
-    pub fn replace_rules(&self, members: &[Ipv4Addr]) -> Result<(), NetworkError> {
-        let rules = nft::VpcRules { host_link: HOST_LINK_IN_VPC, host_address: self.host_link.host_address(), members };
+    pub fn replace_rules(&self, members: &[Ipv4Addr], bridged: &[Ipv4Addr]) -> Result<(), NetworkError> {
+        let host_address = self.host_link.host_address();
+        let rules = nft::VpcRules { host_link: HOST_LINK_IN_VPC, host_address, members, bridged };
         nft::vpc_table(&self.nft, &rules)
+    }
+
+    /// Refuses what goes to an address of the range that nobody has.
+    pub fn close_range(&self, range: Cidr) -> Result<(), NetworkError> {
+        let mut changes = Changes::default();
+        changes.route(range, &Target::Unreachable);
+        self.route.apply(&changes)
     }
 
     /// Answers for a subnet's gateway.

@@ -1,7 +1,7 @@
 //! One task on this node, and `advance`, which looks at all of it and orders whatever is missing.
 
 use crate::Millis;
-use crate::hands::{Command, Event, Exit, Interface, NetworkMode, TaskKey};
+use crate::hands::{Attachment, Command, ContainerNetwork, Event, Exit, TaskKey};
 use crate::report::Reports;
 use crate::spec;
 use link::acs;
@@ -77,7 +77,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub message: acs::Task,
-    pub interface: Option<Interface>,
+    pub attachment: Option<Attachment>,
     pub life: Life,
     /// Its record is kept.
     pub recorded: bool,
@@ -88,7 +88,7 @@ pub(crate) struct Entry {
     /// When to write that again, after it failed; zero: it did not.
     pub end_retry_at: Millis,
     pub stop_wanted: bool,
-    pub network: Wish<()>,
+    pub network: Wish<Vec<ContainerNetwork>>,
     pub supervisor: Wish<()>,
     pub containers: Vec<Held>,
     /// Why it stopped, when no container tells.
@@ -113,7 +113,7 @@ impl Entry {
         });
         let mut entry = Self {
             containers: containers.collect(),
-            interface: None,
+            attachment: None,
             life: Life::Recording,
             recorded: false,
             undo_wanted: false,
@@ -130,8 +130,8 @@ impl Entry {
             reports: Reports::default(),
             message,
         };
-        match spec::interface(&entry.message) {
-            Ok(interface) => entry.interface = Some(interface),
+        match spec::attachment(&entry.message) {
+            Ok(attachment) => entry.attachment = Some(attachment),
             Err(problem) if !entry.stop_wanted => entry.fail(format!("Error loading task - {problem}")),
             Err(_) => {}
         }
@@ -176,8 +176,12 @@ impl Entry {
     /// Takes an event of the host. One that comes too late changes nothing.
     pub fn take(&mut self, now: Millis, event: Event) {
         match event {
-            Event::NetworkReady { .. } => {
-                self.network = Wish::Ready(());
+            Event::NetworkReady { containers, .. } => {
+                // Of a task that was told as RUNNING before, the ports may be news.
+                if self.has_started() && !containers.is_empty() {
+                    self.reports.news();
+                }
+                self.network = Wish::Ready(containers);
                 self.reach(Phase::NetworkReady, now);
             }
             Event::NetworkFailed { message, .. } => {
@@ -329,24 +333,27 @@ impl Entry {
     }
 
     fn advance_start(&mut self, task: &TaskKey, commands: &mut VecDeque<Command>) {
-        if let (Wish::Wanted, Some(interface)) = (&self.network, &self.interface) {
-            commands.push_back(Command::AttachNetwork { task: task.clone(), interface: interface.clone() });
+        if let (Wish::Wanted, Some(attachment)) = (&self.network, &self.attachment) {
+            commands.push_back(Command::AttachNetwork { task: task.clone(), attachment: attachment.clone() });
             self.network = Wish::Asked;
         }
         if self.supervisor == Wish::Wanted {
             let limits = spec::limits(&self.message);
-            commands.push_back(Command::Supervise { task: task.clone(), limits, network: NetworkMode::Awsvpc });
+            commands.push_back(Command::Supervise { task: task.clone(), limits });
             self.supervisor = Wish::Asked;
         }
-        let ready = self.network == Wish::Ready(()) && self.supervisor == Wish::Ready(());
-        for (held, container) in self.containers.iter_mut().zip(&self.message.containers) {
+        let supervised = self.supervisor == Wish::Ready(());
+        for (number, (held, container)) in self.containers.iter_mut().zip(&self.message.containers).enumerate() {
             if held.image == Wish::Wanted && held.stage == Stage::Pending {
                 let (image, name) = (container.image.clone(), held.name.clone());
                 commands.push_back(Command::PrepareImage { task: task.clone(), container: name, image });
                 held.image = Wish::Asked;
             }
-            if let (true, Stage::Pending, Wish::Ready(digest)) = (ready, &held.stage, &held.image) {
-                let spec = spec::container(container, digest, self.interface.as_ref());
+            if let (true, Wish::Ready(networks), Some(attachment), Stage::Pending, Wish::Ready(digest)) =
+                (supervised, &self.network, &self.attachment, &held.stage, &held.image)
+            {
+                let mut spec = spec::container(container, digest);
+                spec::join(&mut spec, task, number, attachment, networks.get(number));
                 commands.push_back(Command::StartContainer { task: task.clone(), spec: Box::new(spec) });
                 held.stage = Stage::Starting;
             }

@@ -3,6 +3,10 @@
 //! The node decides and never acts; hands act and never decide. Every command is idempotent by task: after a crash the
 //! node says it again, and the hands finish what was half done. This file holds no logic and performs no IO.
 
+mod network;
+
+pub use network::{Attachment, Cidr, ContainerNetwork, HostPort, Interface, Joined, PortMapping, Protocol};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -44,93 +48,6 @@ impl fmt::Display for TaskKey {
     }
 }
 
-/// One network interface of a task, as the control plane allocated it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interface {
-    /// `eni-…`.
-    pub id: String,
-    /// The VPC this interface is in, `vpc-…`.
-    pub vpc: String,
-    /// The VPC's address range.
-    pub vpc_cidr: Cidr,
-    /// The link-layer address of the task's eth0.
-    pub mac: [u8; 6],
-    /// The task's address.
-    pub address: Ipv4Addr,
-    /// The prefix length of the subnet.
-    pub prefix: u8,
-    /// The subnet's first address: the task's default gateway.
-    pub gateway: Ipv4Addr,
-    /// The VPC's resolver (base address + 2).
-    pub resolver: Ipv4Addr,
-    /// The task's host name, `ip-172-31-0-5.ec2.internal`.
-    pub host_name: String,
-}
-
-/// An IPv4 range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    /// The first address; host bits are zero.
-    pub base: Ipv4Addr,
-    /// 0 to 32.
-    pub prefix: u8,
-}
-
-impl Cidr {
-    /// Parses `a.b.c.d/n`; refuses host bits and prefixes over 32.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (base, prefix) = text.split_once('/')?;
-        let (base, prefix): (Ipv4Addr, u8) = (base.parse().ok()?, prefix.parse().ok()?);
-        let cidr = Self { base, prefix };
-        (prefix <= 32 && cidr.contains_only_network_bits()).then_some(cidr)
-    }
-
-    fn contains_only_network_bits(self) -> bool {
-        u32::from(self.base) & !self.mask() == 0
-    }
-
-    /// The netmask as a number.
-    pub fn mask(self) -> u32 {
-        if self.prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(self.prefix)) }
-    }
-
-    /// Whether the two ranges share an address.
-    pub fn overlaps(self, other: Self) -> bool {
-        let mask = self.mask() & other.mask();
-        u32::from(self.base) & mask == u32::from(other.base) & mask
-    }
-
-    /// Whether `address` lies inside.
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        u32::from(address) & self.mask() == u32::from(self.base)
-    }
-
-    /// The `n`th address of the range, if it has so many.
-    pub fn nth(self, n: u32) -> Option<Ipv4Addr> {
-        (n <= !self.mask()).then(|| Ipv4Addr::from(u32::from(self.base) + n))
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
-    }
-}
-
-impl TryFrom<String> for Cidr {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("not an IPv4 range: {text:?}"))
-    }
-}
-
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> String {
-        cidr.to_string()
-    }
-}
-
 /// The limits of a whole task: its own cgroup, the parent of its containers' cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskLimits {
@@ -168,7 +85,10 @@ pub struct ContainerSpec {
     pub user: Option<String>,
     /// `None`: the image's, else `/`.
     pub working_directory: Option<String>,
-    /// The host name inside.
+    /// The network that it joins.
+    #[serde(default)]
+    pub network: Joined,
+    /// The host name inside; `None`: the host's.
     pub host_name: Option<String>,
     /// Hard memory limit in bytes.
     pub memory_bytes: Option<u64>,
@@ -202,13 +122,6 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
 }
 
-/// The task's network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NetworkMode {
-    /// A namespace of the task's own, joined by path, made by `AttachNetwork`.
-    Awsvpc,
-}
-
 /// What a node orders. Each is answered by the event named in its comment; each may be said again at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -219,12 +132,12 @@ pub enum Command {
         /// Opaque text of the node's.
         record: String,
     },
-    /// Give the task its namespace and interface → `NetworkReady` or `NetworkFailed`.
+    /// Give the task its network → `NetworkReady` or `NetworkFailed`. Said again, it answers the same.
     AttachNetwork {
         /// The task.
         task: TaskKey,
-        /// What its eth0 must be.
-        interface: Interface,
+        /// What that must be.
+        attachment: Attachment,
     },
     /// Have the image unpacked and ready → `ImageReady` or `ImageFailed`; may send `ImagePulling` first.
     PrepareImage {
@@ -241,8 +154,6 @@ pub enum Command {
         task: TaskKey,
         /// Limits of the task's own cgroup.
         limits: TaskLimits,
-        /// Which network its containers join.
-        network: NetworkMode,
     },
     /// Create and start one container → `ContainerCreated` and `ContainerStarted`, or `ContainerFailed`.
     StartContainer {
@@ -341,12 +252,14 @@ pub enum Event {
         /// Set when the record could not be written (a full disk): the task must not be acknowledged.
         error: Option<String>,
     },
-    /// The task's namespace and interface are up.
+    /// The task's network is up.
     NetworkReady {
         /// The task.
         task: TaskKey,
+        /// What each container has of its own, in their order; empty when they have an interface in common.
+        containers: Vec<ContainerNetwork>,
     },
-    /// The task's namespace or interface cannot be made.
+    /// The task's network cannot be made.
     NetworkFailed {
         /// The task.
         task: TaskKey,
@@ -446,7 +359,7 @@ impl Event {
         match self {
             Self::Found { task, .. }
             | Self::Recorded { task, .. }
-            | Self::NetworkReady { task }
+            | Self::NetworkReady { task, .. }
             | Self::NetworkFailed { task, .. }
             | Self::ImagePulling { task, .. }
             | Self::ImageReady { task, .. }

@@ -3,6 +3,7 @@
 
 use crate::Millis;
 use crate::entry::{Entry, Life, Stage, Wish};
+use crate::hands::ContainerNetwork;
 use link::report::StateChange;
 use model::task::{ContainerReport, ContainerStatus, Phase, TaskReport};
 
@@ -76,7 +77,13 @@ impl Entry {
         self.reports.news = false;
         self.reports.on_its_way = Some(status);
         let interface = self.message.elastic_network_interfaces.first();
-        let attached = self.network == Wish::Ready(()) || status == ContainerStatus::Running;
+        let networks = match &self.network {
+            Wish::Ready(networks) => Some(networks.as_slice()),
+            Wish::Wanted | Wish::Asked => None,
+        };
+        let attached = networks.is_some() || status == ContainerStatus::Running;
+        let containers = self.containers.iter().enumerate();
+        let containers = containers.map(|(number, held)| container(held, networks.and_then(|all| all.get(number))));
         let reached = Phase::ALL.into_iter().zip(self.phases).filter(|(_, at)| *at != 0);
         StateChange {
             task: self.message.arn.clone(),
@@ -86,7 +93,7 @@ impl Entry {
                 status: Some(status),
                 reason: self.reason.as_deref().map(Into::into),
                 attached,
-                containers: self.containers.iter().map(container).collect(),
+                containers: containers.collect(),
                 pull_started: self.pull_started,
                 pull_stopped: self.pull_stopped,
                 execution_stopped: self.execution_stopped,
@@ -115,7 +122,7 @@ impl Entry {
     }
 }
 
-fn container(held: &crate::entry::Held) -> ContainerReport {
+fn container(held: &crate::entry::Held, network: Option<&ContainerNetwork>) -> ContainerReport {
     let (status, exit) = match &held.stage {
         Stage::Pending | Stage::Starting => (ContainerStatus::Pending, None),
         Stage::Running => (ContainerStatus::Running, None),
@@ -132,5 +139,6 @@ fn container(held: &crate::entry::Held) -> ContainerReport {
         image_digest: digest,
         exit_code: exit.and_then(|exit| exit.code),
         reason: exit.and_then(|exit| exit.reason.as_deref()).map(Into::into),
+        bindings: network.map(|network| network.bindings.clone().into()).unwrap_or_default(),
     }
 }

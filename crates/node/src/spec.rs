@@ -1,7 +1,8 @@
 //! The agent's Task message read as what the host must make of it.
 
-use crate::hands::{Cidr, ContainerSpec, Interface, TaskLimits, Ulimit};
+use crate::hands::{Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, TaskKey, TaskLimits, Ulimit};
 use link::acs;
+use model::port::{PortMapping, Protocol};
 use std::net::Ipv4Addr;
 
 const MIB: u64 = 1024 * 1024;
@@ -15,11 +16,29 @@ pub(crate) fn limits(task: &acs::Task) -> TaskLimits {
     TaskLimits { cpu_units: units.map(|units| units as u32), memory_bytes: memory.map(|mib| mib * MIB) }
 }
 
-/// The task's interface, or what is wrong with the message.
-pub(crate) fn interface(task: &acs::Task) -> Result<Interface, String> {
-    if task.network_mode != "awsvpc" {
-        return Err(format!("network mode {:?} is not supported by this node", task.network_mode));
+/// The task's network, or what is wrong with the message.
+pub(crate) fn attachment(task: &acs::Task) -> Result<Attachment, String> {
+    let ports = || task.containers.iter().map(ports).collect::<Result<Vec<_>, String>>();
+    match task.network_mode.as_str() {
+        "awsvpc" => interface(task).map(Attachment::Interface),
+        // Docker's default, too, for an agent that is told nothing.
+        "bridge" | "" => ports().map(Attachment::Bridge),
+        "host" => ports().map(Attachment::Host),
+        "none" => Ok(Attachment::Nothing(task.containers.len())),
+        other => Err(format!("network mode {other:?} is not supported by this node")),
     }
+}
+
+fn ports(container: &acs::Container) -> Result<Vec<PortMapping>, String> {
+    let read = |mapping: &acs::PortMapping| {
+        let protocol = Protocol::parse(&mapping.protocol).filter(|_| mapping.container_port != 0);
+        let protocol = protocol.ok_or_else(|| format!("port mapping {mapping:?} cannot be read"))?;
+        Ok(PortMapping { container: mapping.container_port, host: mapping.host_port, protocol })
+    };
+    container.port_mappings.iter().map(read).collect()
+}
+
+fn interface(task: &acs::Task) -> Result<Interface, String> {
     let eni = task.elastic_network_interfaces.first().ok_or("the task has no network interface")?;
     read_interface(eni).ok_or_else(|| format!("network interface {} cannot be read", eni.ec2_id))
 }
@@ -53,13 +72,12 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(bytes)
 }
 
-/// A container as it must be made.
-pub(crate) fn container(container: &acs::Container, digest: &str, interface: Option<&Interface>) -> ContainerSpec {
+/// A container as it must be made, but for its network.
+pub(crate) fn container(container: &acs::Container, digest: &str) -> ContainerSpec {
     let config: acs::Config = serde_json::from_str(&container.docker_config.config).unwrap_or_default();
     let host: acs::HostConfig = serde_json::from_str(&container.docker_config.host_config).unwrap_or_default();
     let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
     let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
-    let domain = interface.and_then(|interface| interface.host_name.split_once('.'));
     ContainerSpec {
         name: container.name.clone(),
         image_digest: digest.to_owned(),
@@ -68,7 +86,8 @@ pub(crate) fn container(container: &acs::Container, digest: &str, interface: Opt
         environment: container.environment.clone().into_iter().collect(),
         user: config.user.filter(|user| !user.is_empty()),
         working_directory: config.working_dir.filter(|dir| !dir.is_empty()),
-        host_name: config.hostname.or_else(|| interface.map(|interface| interface.host_name.clone())),
+        network: Joined::Task,
+        host_name: config.hostname.filter(|name| !name.is_empty()),
         memory_bytes: positive(container.memory).map(|mib| mib * MIB),
         memory_reservation_bytes: host.memory_reservation.and_then(positive),
         cpu_shares: u32::try_from(container.cpu.max(SHARES_MIN)).ok(),
@@ -80,10 +99,41 @@ pub(crate) fn container(container: &acs::Container, digest: &str, interface: Opt
         sysctls: host.sysctls.into_iter().collect(),
         shm_bytes: None,
         tmpfs: Vec::new(),
-        dns: interface.map(|interface| interface.resolver).into_iter().collect(),
-        dns_search: domain.map(|(_, domain)| domain.to_owned()).into_iter().collect(),
-        hosts: interface.map(|i| (i.host_name.clone(), i.address.to_string())).into_iter().collect(),
+        dns: Vec::new(),
+        dns_search: Vec::new(),
+        hosts: Vec::new(),
         stop_signal: config.stop_signal,
+    }
+}
+
+/// The network of the container of that number, and the names that come with it.
+pub(crate) fn join(
+    spec: &mut ContainerSpec,
+    task: &TaskKey,
+    number: usize,
+    attachment: &Attachment,
+    own: Option<&ContainerNetwork>,
+) {
+    match attachment {
+        Attachment::Interface(interface) => {
+            let domain = interface.host_name.split_once('.');
+            spec.dns = vec![interface.resolver];
+            spec.dns_search = domain.map(|(_, domain)| domain.to_owned()).into_iter().collect();
+            spec.hosts = vec![(interface.host_name.clone(), interface.address.to_string())];
+            spec.host_name.get_or_insert_with(|| interface.host_name.clone());
+        }
+        Attachment::Host(_) => spec.network = Joined::Host,
+        Attachment::Bridge(_) | Attachment::Nothing(_) => {
+            spec.network = Joined::Own(u8::try_from(number).unwrap_or(u8::MAX));
+            // Twelve hex digits, as Docker takes them from the container's id.
+            let key = task.as_str().get(..10).unwrap_or_default();
+            let name = spec.host_name.get_or_insert_with(|| format!("{key}{number:02x}")).clone();
+            if let Some(own) = own {
+                spec.dns.clone_from(&own.dns);
+                spec.dns_search.clone_from(&own.dns_search);
+                spec.hosts = own.address.map(|address| (name, address.to_string())).into_iter().collect();
+            }
+        }
     }
 }
 

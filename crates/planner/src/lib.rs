@@ -5,6 +5,7 @@
 pub mod service;
 
 use model::instance::{ATTRIBUTE_ENI, Instance};
+use model::port::{HostPort, Protocol};
 use model::reason::{Reason, Unplaceable};
 use model::state::State;
 use model::task::LaunchType;
@@ -24,8 +25,10 @@ pub struct Ask<'a> {
     pub memory: u32,
     /// Only this instance (StartTask).
     pub instance: Option<InstanceId>,
-    /// Positions of the subnets it may be in.
+    /// Positions of the subnets it may be in; none: it gets no interface.
     pub subnets: &'a [u8],
+    /// Ports of its host that it asks for by number.
+    pub ports: &'a [HostPort],
 }
 
 /// Where a task goes.
@@ -33,10 +36,8 @@ pub struct Ask<'a> {
 pub struct Place {
     /// The instance.
     pub instance: InstanceId,
-    /// Position of the subnet.
-    pub subnet: u8,
-    /// An address of it that is free now.
-    pub address: Ipv4Addr,
+    /// Position of the subnet of its interface, and an address of it that is free now.
+    pub interface: Option<(u8, Ipv4Addr)>,
 }
 
 /// The place for `ask`: the fitting instance with the most free memory, the subnet with the fewest interfaces.
@@ -52,11 +53,14 @@ pub fn place(state: &State, now: Millis, ask: &Ask<'_>) -> Result<Place, Unplace
         }
     }
     let Some((_, instance)) = best else { return Err(Unplaceable { verdicts }) };
+    if ask.subnets.is_empty() {
+        return Ok(Place { instance: instance.id, interface: None });
+    }
     let mut subnets = ask.subnets.to_vec();
     subnets.sort_by_key(|subnet| state.subnet_eni_count(*subnet));
     let found = subnets.iter().find_map(|subnet| Some((*subnet, state.free_address(*subnet)?)));
-    let (subnet, address) = found.ok_or_else(|| Unplaceable { verdicts: vec![(instance.id, Reason::Addresses)] })?;
-    Ok(Place { instance: instance.id, subnet, address })
+    let interface = found.ok_or_else(|| Unplaceable { verdicts: vec![(instance.id, Reason::Addresses)] })?;
+    Ok(Place { instance: instance.id, interface: Some(interface) })
 }
 
 fn in_reach(instance: &Instance, ask: &Ask<'_>) -> bool {
@@ -73,7 +77,7 @@ fn fits(state: &State, now: Millis, ask: &Ask<'_>, instance: &Instance) -> Resul
     if !instance.reachable(now) {
         return Err(Reason::AgentDisconnected);
     }
-    if instance.attribute(ATTRIBUTE_ENI).is_none() {
+    if !ask.subnets.is_empty() && instance.attribute(ATTRIBUTE_ENI).is_none() {
         return Err(Reason::Attribute { name: ATTRIBUTE_ENI.to_owned() });
     }
     let (cpu, memory) = match ask.launch_type {
@@ -85,7 +89,21 @@ fn fits(state: &State, now: Millis, ask: &Ask<'_>, instance: &Instance) -> Resul
     if ask.cpu > cpu_free {
         return Err(Reason::Cpu { needed: ask.cpu, free: cpu_free });
     }
-    memory_free.checked_sub(ask.memory).ok_or(Reason::Memory { needed: ask.memory, free: memory_free })
+    let left = memory_free.checked_sub(ask.memory).ok_or(Reason::Memory { needed: ask.memory, free: memory_free })?;
+    ask.ports.iter().try_for_each(|port| port_is_free(state, instance, *port))?;
+    Ok(left)
+}
+
+fn port_is_free(state: &State, instance: &Instance, port: HostPort) -> Result<(), Reason> {
+    let reserved = match port.protocol {
+        Protocol::Tcp => &instance.ports,
+        Protocol::Udp => &instance.ports_udp,
+    };
+    match state.port_holder(instance.id, port) {
+        _ if reserved.contains(&port.port) => Err(Reason::Port { port, holder: None }),
+        Some(holder) => Err(Reason::Port { port, holder: Some(holder) }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -93,9 +111,11 @@ mod tests {
     use super::*;
     use model::change::Change;
     use model::instance::{ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL, Attribute};
+    use model::port::PortMapping;
     use model::state::Meta;
+    use model::task::{Container, ContainerStatus, Desired, Stop, StopCode, Task, TaskReport, TaskStatus, Times};
     use model::vpc::Vpc;
-    use model::{Cluster, Ids};
+    use model::{Cluster, Ids, TaskId};
 
     fn state(hosts: &[(u32, u32, bool)]) -> State {
         let mut ids = Ids::seeded(1);
@@ -123,7 +143,7 @@ mod tests {
                 connection_at: 0,
                 cpu: *cpu,
                 memory: *memory,
-                ports: Vec::new(),
+                ports: vec![22],
                 ports_udp: Vec::new(),
                 attributes: vec![
                     attribute(ATTRIBUTE_ENI, None),
@@ -143,7 +163,7 @@ mod tests {
     }
 
     fn ask(launch_type: LaunchType, cpu: u32, memory: u32) -> Ask<'static> {
-        Ask { cluster: ClusterId(0), launch_type, cpu, memory, instance: None, subnets: &[0, 1] }
+        Ask { cluster: ClusterId(0), launch_type, cpu, memory, instance: None, subnets: &[0, 1], ports: &[] }
     }
 
     #[test]
@@ -151,7 +171,7 @@ mod tests {
         let state = state(&[(1024, 2048, true), (1024, 4096, true)]);
         let place = place(&state, 60_000, &ask(LaunchType::Ec2, 256, 512)).unwrap();
         assert_eq!(place.instance, InstanceId([1; 16]));
-        assert_eq!(place.address, Ipv4Addr::new(10, 0, 0, 4));
+        assert_eq!(place.interface, Some((0, Ipv4Addr::new(10, 0, 0, 4))));
     }
 
     #[test]
@@ -171,6 +191,71 @@ mod tests {
         assert!(place(&state, 29_999, &ask(LaunchType::Ec2, 256, 512)).is_ok());
         let refused = place(&state, 30_000, &ask(LaunchType::Ec2, 256, 512)).unwrap_err();
         assert_eq!(refused.code(), "AGENT");
+    }
+
+    /// A task in bridge mode on the first instance, with these ports of it.
+    fn bridged(ports: &[HostPort], bound: &[PortMapping]) -> Task {
+        Task {
+            id: TaskId([7; 16]),
+            cluster: ClusterId(0),
+            definition: model::RevisionId { family: model::FamilyId(0), revision: 1 },
+            instance: InstanceId([0; 16]),
+            launch_type: LaunchType::Ec2,
+            cpu: 1,
+            memory: 1,
+            status: TaskStatus::Pending,
+            desired: Desired::Running,
+            service: None,
+            group: None,
+            started_by: None,
+            overrides: None,
+            tags: Vec::new(),
+            containers: Box::new([Container {
+                name: "main".into(),
+                uuid: Ids::seeded(1).uuid(),
+                essential: true,
+                status: ContainerStatus::Pending,
+                runtime_id: None,
+                image_digest: None,
+                exit_code: None,
+                reason: None,
+                bindings: bound.into(),
+            }]),
+            eni: None,
+            ports: ports.into(),
+            stop: None,
+            times: Times::default(),
+            phases: [0; 7],
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn a_port_of_a_host_is_given_once_for_each_protocol_and_back_when_the_task_is_gone() {
+        let mut state = state(&[(1024, 2048, true)]);
+        let port = |protocol, port| HostPort { protocol, port };
+        let (web, names) = (port(Protocol::Tcp, 8080), port(Protocol::Udp, 53));
+        let bound = PortMapping { container: 80, host: 40_000, protocol: Protocol::Tcp };
+        let task = bridged(&[web, names], &[bound]);
+        let wants = |state: &State, wanted: HostPort| {
+            let asked = Ask { subnets: &[], ports: &[wanted], ..ask(LaunchType::Ec2, 1, 1) };
+            place(state, 0, &asked).map_err(|refused| (refused.code(), refused.detail()))
+        };
+        assert_eq!(wants(&state, web), Ok(Place { instance: InstanceId([0; 16]), interface: None }));
+        state.apply(&Change::TaskAccepted(Box::new(task.clone())));
+        let (code, detail) = wants(&state, web).unwrap_err();
+        assert_eq!(code, "RESOURCE:PORTS");
+        assert!(detail.contains(&format!("needs the host port 8080/tcp, which task {} has", task.id)), "{detail}");
+        assert!(wants(&state, names).is_err() && wants(&state, port(Protocol::Tcp, 40_000)).is_err());
+        assert!(wants(&state, port(Protocol::Udp, 8080)).is_ok() && wants(&state, port(Protocol::Tcp, 53)).is_ok());
+        let (_, detail) = wants(&state, port(Protocol::Tcp, 22)).unwrap_err();
+        assert!(detail.contains("22/tcp, which the host reserves"), "{detail}");
+        let stop = Stop { code: StopCode::UserInitiated, reason: "".into() };
+        state.apply(&Change::TaskStopWanted { id: task.id, at: 1, stop });
+        assert!(wants(&state, web).is_err(), "it has its ports until its node says that it is gone");
+        let report = TaskReport { status: Some(ContainerStatus::Stopped), ..TaskReport::default() };
+        state.apply(&Change::TaskReported { id: task.id, at: 2, report: Box::new(report) });
+        assert!([web, names, port(Protocol::Tcp, 40_000)].into_iter().all(|port| wants(&state, port).is_ok()));
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Actor {
             self.shared.tell(refused("the task has no supervisor"));
             return;
         }
-        let network = self.shared.place.network(&self.task);
+        let network = self.shared.place.network(&self.task, spec.network);
         let start = Start { spec, image: image.config, layers: image.layers, network };
         self.send(&protocol::Order::Start(Box::new(start))).await;
     }

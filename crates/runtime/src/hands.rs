@@ -186,8 +186,7 @@ impl Runtime {
             Command::AttachNetwork { .. } => {}
             Command::PrepareImage { task, container, image } => self.prepare(task, container, image),
             Command::Record { task, record } => order(&task, Order::Record(record)),
-            // Containers find their namespace by its path, whichever the mode.
-            Command::Supervise { task, limits, network: _ } => order(&task, Order::Supervise(limits)),
+            Command::Supervise { task, limits } => order(&task, Order::Supervise(limits)),
             Command::StartContainer { task, spec } => order(&task, Order::Start(spec)),
             Command::StopContainer { task, container, force } => {
                 order(&task, Order::Stop { container, force });

@@ -1,7 +1,7 @@
 //! Where things of a node stand on its host. Everything carries the node's id, so that two nodes side by side never
 //! touch each other's. Names only; nothing is made here.
 
-use node::hands::TaskKey;
+use node::hands::{Joined, TaskKey};
 use std::path::PathBuf;
 
 /// Whether `text` can be a node's id: eight lower-case hex digits.
@@ -49,9 +49,14 @@ impl Place {
         self.sockets().join(format!("{task}.sock"))
     }
 
-    /// The namespace that the network's hands pin for a task.
-    pub(crate) fn network(&self, task: &TaskKey) -> PathBuf {
-        self.run().join("netns").join(task.as_str())
+    /// The namespace that a container joins: one that the network's hands pin, or the one in which its supervisor is.
+    pub(crate) fn network(&self, task: &TaskKey, joined: Joined) -> PathBuf {
+        let pins = self.run().join("netns");
+        match joined {
+            Joined::Task => pins.join(task.as_str()),
+            Joined::Own(number) => pins.join(format!("{task}-{number}")),
+            Joined::Host => "/proc/self/ns/net".into(),
+        }
     }
 
     /// The cgroup of everything of this node's tasks.

@@ -41,6 +41,22 @@ fn draw_container(chance: &mut Stream, number: u64) -> ecs::ContainerDefinition 
     }
 }
 
+/// A few ports that tasks must quarrel about, and some that any host has.
+fn draw_ports(chance: &mut Stream, bridge: bool, containers: &mut [ecs::ContainerDefinition]) {
+    for (number, container) in (0..).zip(containers) {
+        let static_port = 8000 + 10 * number + chance.below(3) as i32;
+        let any = ecs::PortMapping { container_port: Some(80), ..Default::default() };
+        let named = ecs::PortMapping { container_port: Some(static_port), host_port: Some(static_port), ..any.clone() };
+        let udp = ecs::PortMapping { protocol: Some(ecs::TransportProtocol::Udp), ..named.clone() };
+        container.port_mappings = Some(match chance.below(4) {
+            0 => Vec::new(),
+            1 if bridge => vec![any],
+            2 => vec![named, udp],
+            _ => vec![named],
+        });
+    }
+}
+
 impl World {
     /// The next request of a client.
     pub fn draw_ask(&mut self) -> Ask {
@@ -73,16 +89,24 @@ impl World {
 
     fn draw_definition(&mut self) -> ecs::RegisterTaskDefinitionRequest {
         let chance = &mut self.chance.clients;
-        let bridge = chance.per_mille(40);
+        let mode = match chance.below(10) {
+            0 | 1 => None,
+            2 => Some(ecs::NetworkMode::Host),
+            _ => Some(ecs::NetworkMode::Awsvpc),
+        };
+        let own = mode == Some(ecs::NetworkMode::Awsvpc);
         let containers = 0..chance.between((1, 3));
-        let container_definitions = containers.map(|n| draw_container(chance, n)).collect();
+        let mut container_definitions: Vec<_> = containers.map(|n| draw_container(chance, n)).collect();
+        if !own {
+            draw_ports(chance, mode.is_none(), &mut container_definitions);
+        }
         let (cpu, memory) = *chance.pick(&[("256", "512"), ("256", "1024"), ("512", "1024"), ("1024", "2048")]);
         ecs::RegisterTaskDefinitionRequest {
             family: (*chance.pick(&FAMILIES)).to_owned(),
-            network_mode: (!bridge).then_some(ecs::NetworkMode::Awsvpc),
+            network_mode: mode,
             cpu: Some(cpu.to_owned()),
             memory: Some(memory.to_owned()),
-            requires_compatibilities: (!bridge && chance.per_mille(700)).then(|| vec![ecs::Compatibility::Fargate]),
+            requires_compatibilities: (own && chance.per_mille(700)).then(|| vec![ecs::Compatibility::Fargate]),
             container_definitions,
             ..Default::default()
         }
@@ -103,8 +127,18 @@ impl World {
         ecs::NetworkConfiguration { awsvpc_configuration: Some(awsvpc) }
     }
 
+    /// What the newest revision of a family takes, as far as is known; now and then what it does not.
+    pub fn network_for(&mut self, family: &str) -> Option<ecs::NetworkConfiguration> {
+        let state = &self.disk.history;
+        let known = state.family_named(family).and_then(|family| state.revisions(family.id).next_back());
+        let own = known.is_none_or(|definition| definition.needs.network_mode == "awsvpc");
+        let network = self.network();
+        (own != self.chance.clients.per_mille(50)).then_some(network)
+    }
+
     fn draw_run(&mut self) -> ecs::RunTaskRequest {
-        let network_configuration = Some(self.network());
+        let family = (*self.chance.clients.pick(&FAMILIES)).to_owned();
+        let network_configuration = self.network_for(&family);
         let token = self.next_serial();
         let chance = &mut self.chance.clients;
         let too_big = chance.per_mille(30).then(|| ecs::TaskOverride {
@@ -113,7 +147,7 @@ impl World {
             ..Default::default()
         });
         ecs::RunTaskRequest {
-            task_definition: (*chance.pick(&FAMILIES)).to_owned(),
+            task_definition: family,
             cluster: Some((*chance.pick(&CLUSTERS)).to_owned()),
             count: Some(*chance.pick(&[1, 1, 1, 2, 3, 10])),
             launch_type: Some(*chance.pick(&[
@@ -137,10 +171,11 @@ impl World {
     }
 
     fn draw_start(&mut self) -> Ask {
-        let network_configuration = Some(self.network());
+        let family = (*self.chance.clients.pick(&FAMILIES)).to_owned();
+        let network_configuration = self.network_for(&family);
         let Some(instance) = self.any_instance() else { return self.draw_invalid() };
         ask(ecs::StartTaskRequest {
-            task_definition: (*self.chance.clients.pick(&FAMILIES)).to_owned(),
+            task_definition: family,
             container_instances: vec![instance],
             network_configuration,
             ..Default::default()
@@ -216,7 +251,10 @@ impl World {
                 refused(ecs::RunTaskRequest { task_definition, cluster: in_default(), ..run }, EITHER)
             }
             6 => {
-                refused(ecs::RunTaskRequest { network_configuration: None, cluster: in_default(), ..run }, UNNETWORKED)
+                // No task can be in no subnet, whatever its network mode.
+                let nowhere = ecs::AwsVpcConfiguration::default();
+                let network_configuration = Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(nowhere) });
+                refused(ecs::RunTaskRequest { network_configuration, cluster: in_default(), ..run }, UNNETWORKED)
             }
             7 => refused(ecs::RunTaskRequest { cluster: Some("nowhere".to_owned()), ..run }, NO_CLUSTER),
             8 => refused(ecs::StopTaskRequest { task: "0".repeat(32), ..Default::default() }, PARAMETER),
@@ -240,5 +278,5 @@ impl World {
 }
 
 const NO_CLUSTER: &[&str] = &["ClusterNotFoundException"];
-/// Without a network configuration: no definition, one that needs none but has no engine, or the refusal itself.
+/// With an impossible network configuration: no definition, one without an engine, or the refusal itself.
 const UNNETWORKED: &[&str] = &["ClientException", "InvalidParameterException", "UnsupportedFeatureException"];

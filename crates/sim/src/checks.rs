@@ -121,6 +121,7 @@ impl World {
         let mut broken = None;
         for agent in &self.agents {
             let mut memory = 0;
+            let mut ports = BTreeMap::new();
             for (key, directory) in &agent.host.directories {
                 let names = directory.containers.iter().filter(|(_, contained)| contained.running);
                 for (name, _) in names {
@@ -135,6 +136,11 @@ impl World {
                 let address = directory.interface.as_ref().map(|interface| interface.address);
                 if let Some(other) = address.and_then(|address| addresses.insert(address, key)) {
                     broken = Some(("no two interfaces share an address", format!("{key} and {other}")));
+                }
+                for port in directory.host_ports() {
+                    if let Some(other) = ports.insert(port, key).filter(|other| *other != key) {
+                        broken = Some(("no port of a host leads to two tasks", format!("{port}: {key} and {other}")));
+                    }
                 }
                 let task = self.disk.history.tasks.get(&task_id(key)).filter(|_| directory.is_alive());
                 memory += task.map_or(0, |task| task.memory);
@@ -185,7 +191,7 @@ impl World {
         let Some(key) = TaskKey::new(&id.to_string()) else { return };
         for agent in &self.agents {
             let Some(directory) = agent.host.directories.get(&key) else { continue };
-            if directory.is_alive() || directory.interface.is_some() {
+            if directory.is_alive() || directory.interface.is_some() || !directory.ports.is_empty() {
                 let detail = format!("{} on host-{}", self.trace.name(key.as_str()), agent.number);
                 return self.fail("nothing of a STOPPED task is left", detail);
             }

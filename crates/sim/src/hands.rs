@@ -5,7 +5,7 @@ use crate::agenda::{Event as Later, Step};
 use crate::host::{Contained, Nature, digest, nature};
 use crate::world::World;
 use model::Millis;
-use node::hands::{Command, Event, Exit, ImageFailure, TaskKey};
+use node::hands::{Attachment, Command, ContainerNetwork, Event, Exit, ImageFailure, PortMapping, TaskKey};
 
 /// An order that is being carried out.
 #[derive(Debug)]
@@ -14,6 +14,9 @@ pub(crate) struct Job {
     pub due: Millis,
     pub failure: Option<String>,
 }
+
+/// Where the fake hosts begin to look for a free port.
+const DYNAMIC_PORT_FIRST: u16 = 32_768;
 
 /// Failing: how the order's subject puts it.
 const NO_SPACE: &str = "no space left on device";
@@ -118,10 +121,7 @@ impl World {
                 self.note(line);
                 Some(Event::Recorded { task, error: None })
             }
-            Command::AttachNetwork { interface, .. } => {
-                directories.get_mut(&task)?.interface = Some(interface.clone());
-                Some(Event::NetworkReady { task })
-            }
+            Command::AttachNetwork { attachment, .. } => self.attach(agent, task, attachment),
             Command::Supervise { .. } => {
                 let directory = directories.get_mut(&task)?;
                 directory.supervisor += u32::from(!directory.supervised);
@@ -144,6 +144,32 @@ impl World {
             }
             Command::PrepareImage { .. } | Command::StartContainer { .. } | Command::StopContainer { .. } => None,
         }
+    }
+
+    /// What is bound stays bound until the release, and is told again when it is asked for again.
+    fn attach(&mut self, agent: usize, task: TaskKey, attachment: &Attachment) -> Option<Event> {
+        let host = &mut self.agents[agent].host;
+        let taken = host.bound_ports();
+        let directory = host.directories.get_mut(&task)?;
+        let containers = match attachment {
+            Attachment::Interface(interface) => {
+                directory.interface = Some(interface.clone());
+                return Some(Event::NetworkReady { task, containers: Vec::new() });
+            }
+            Attachment::Nothing(count) => vec![Vec::new(); *count],
+            Attachment::Bridge(_) | Attachment::Host(_) if !directory.ports.is_empty() => directory.ports.clone(),
+            Attachment::Bridge(ports) | Attachment::Host(ports) => {
+                let mut free = (DYNAMIC_PORT_FIRST..).filter(|port| !taken.iter().any(|taken| taken.port == *port));
+                let mut bound = ports.clone();
+                for mapping in bound.iter_mut().flatten().filter(|mapping| mapping.host == 0) {
+                    mapping.host = free.next()?;
+                }
+                directory.ports.clone_from(&bound);
+                bound
+            }
+        };
+        let network = |bindings| ContainerNetwork { bindings, ..ContainerNetwork::default() };
+        Some(Event::NetworkReady { task, containers: containers.into_iter().map(network).collect() })
     }
 
     fn prepare_image(&mut self, agent: usize, task: TaskKey, container: &str, image: &str) -> Event {
@@ -345,7 +371,12 @@ impl World {
         let task = self.trace.name(command.task().as_str());
         match command {
             Command::Record { .. } => format!("Record {task}"),
-            Command::AttachNetwork { interface, .. } => format!("AttachNetwork {task} {}", interface.address),
+            Command::AttachNetwork { attachment, .. } => match attachment {
+                Attachment::Interface(interface) => format!("AttachNetwork {task} {}", interface.address),
+                Attachment::Bridge(ports) => format!("AttachNetwork {task} bridge {}", put_ports(ports)),
+                Attachment::Host(ports) => format!("AttachNetwork {task} host {}", put_ports(ports)),
+                Attachment::Nothing(_) => format!("AttachNetwork {task} none"),
+            },
             Command::PrepareImage { container, image, .. } => format!("PrepareImage {task} {container} {image}"),
             Command::Supervise { .. } => format!("Supervise {task}"),
             Command::StartContainer { spec, .. } => format!("StartContainer {task} {}", spec.name),
@@ -357,6 +388,12 @@ impl World {
             Command::Forget { .. } => format!("Forget {task}"),
         }
     }
+}
+
+fn put_ports(ports: &[Vec<PortMapping>]) -> String {
+    let one = |mapping: &PortMapping| format!("{}:{}/{}", mapping.host, mapping.container, mapping.protocol.as_str());
+    let all: Vec<String> = ports.iter().flatten().map(one).collect();
+    format!("[{}]", all.join(" "))
 }
 
 fn failed(command: &Command, now: Millis, problem: String) -> Option<Event> {

@@ -13,7 +13,7 @@ use link::acs::id_of;
 use model::state::CLIENT_TOKEN_MS;
 use model::task::Desired;
 use model::{Millis, State, Task, TaskId, TaskStatus};
-use node::hands::TaskKey;
+use node::hands::{HostPort, TaskKey};
 use wire::ecs;
 
 /// Virtual time in which everything must have come right.
@@ -173,11 +173,13 @@ fn has_stuck_image(state: &State, task: &Task) -> bool {
     containers.iter().any(|container| nature(container.image.as_deref().unwrap_or("")) == Nature::Stuck)
 }
 
-/// Every container of the task runs, or has run and is not needed any more.
+/// Every container of the task runs, or has run and is not needed any more; and what is shown of its network is so.
 fn runs(state: &State, task: &Task, directory: &Directory) -> bool {
     let needs = state.definitions.get(&task.definition).map(|definition| definition.needs.clone()).unwrap_or_default();
+    let bound: Vec<HostPort> = directory.host_ports().collect();
     directory.supervised
-        && directory.interface.is_some()
+        && directory.interface.is_some() == task.eni.is_some()
+        && task.host_ports().all(|port| bound.contains(&port))
         && needs.containers.iter().all(|needed| {
             let contained = directory.containers.get(&needed.name);
             let contained = contained.filter(|contained| contained.supervisor == directory.supervisor);

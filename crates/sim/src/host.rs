@@ -2,7 +2,7 @@
 //! leaves the directories. Checkers read it; no production code sees it.
 
 use model::Millis;
-use node::hands::{Event, Exit, FoundContainer, Interface, TaskKey};
+use node::hands::{Event, Exit, FoundContainer, HostPort, Interface, PortMapping, TaskKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A host.
@@ -26,6 +26,8 @@ pub(crate) struct Directory {
     pub corrupt: bool,
     pub reported: Option<String>,
     pub interface: Option<Interface>,
+    /// Ports of the host that lead to its containers, in their order.
+    pub ports: Vec<Vec<PortMapping>>,
     pub supervised: bool,
     /// Counts supervisors.
     pub supervisor: u32,
@@ -108,11 +110,17 @@ impl Host {
         })
     }
 
+    /// All ports that lead to containers, repeated if one were given twice.
+    pub fn bound_ports(&self) -> Vec<HostPort> {
+        self.directories.values().flat_map(Directory::host_ports).collect()
+    }
+
     /// The power was off: no process, no namespace, the same files.
     pub fn reboot(&mut self) {
         self.boot += 1;
         for directory in self.directories.values_mut() {
             directory.interface = None;
+            directory.ports.clear();
             directory.lose_supervisor();
             directory.containers.values_mut().for_each(|contained| contained.running = false);
         }
@@ -123,6 +131,11 @@ impl Directory {
     /// A process of it is there.
     pub fn is_alive(&self) -> bool {
         self.supervised || self.containers.values().any(|contained| contained.running)
+    }
+
+    /// Ports of the host that lead to its containers.
+    pub fn host_ports(&self) -> impl Iterator<Item = HostPort> + '_ {
+        self.ports.iter().flatten().filter_map(|mapping| mapping.host_port())
     }
 
     /// The supervisor dies: what runs goes on, what it was about to make is never made.
@@ -137,6 +150,7 @@ impl Directory {
         self.containers.values_mut().for_each(|contained| contained.running = false);
         if whole {
             self.interface = None;
+            self.ports.clear();
         }
     }
 }

@@ -16,10 +16,10 @@ const NAMES: [&str; 4] = ["front", "back", "mail", "cron"];
 impl World {
     /// Creates, changes, shows or deletes one of a few services.
     pub fn draw_service(&mut self) -> Ask {
-        let network_configuration = Some(self.network());
+        let family = (*self.chance.clients.pick(&FAMILIES)).to_owned();
+        let network_configuration = self.network_for(&family);
         let chance = &mut self.chance.clients;
         let name = (*chance.pick(&NAMES)).to_owned();
-        let family = (*chance.pick(&FAMILIES)).to_owned();
         let count = chance.below(5) as i32;
         let bounds = *chance.pick(&[(100, 200), (50, 100), (0, 100), (100, 150)]);
         let deployment_configuration = Some(ecs::DeploymentConfiguration {
@@ -32,7 +32,11 @@ impl World {
                 service_name: name,
                 task_definition: Some(family),
                 desired_count: Some(count),
-                launch_type: Some(ecs::LaunchType::Fargate),
+                // Without an interface a task is for the instances of its cluster.
+                launch_type: Some(match network_configuration {
+                    Some(_) => ecs::LaunchType::Fargate,
+                    None => ecs::LaunchType::Ec2,
+                }),
                 deployment_configuration: deployment_configuration.filter(|_| chance.per_mille(500)),
                 network_configuration,
                 ..Default::default()

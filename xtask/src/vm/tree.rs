@@ -23,9 +23,10 @@ pub struct Contents {
 const PROGRAMS: [&str; 8] = ["ip", "mount", "nft", "nsenter", "sha256sum", "tar", "umount", "unshare"];
 /// Modules that find the disk; the others are loaded from it, by name.
 const DISK: [&str; 2] = ["virtio_pci", "virtio_blk"];
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "overlay",
     "veth",
+    "nf_conntrack_netlink",
     "nf_tables",
     "nft_chain_nat",
     "nft_ct",

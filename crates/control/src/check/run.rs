@@ -131,9 +131,17 @@ pub(crate) fn overrides(
     Ok(sizes)
 }
 
-/// Positions of the subnets that an awsvpc task may be in. A public address is not given by anything here: tasks reach
+/// Positions of the subnets that a task of this definition may be in; none for one that gets no interface. A public address is not given by anything here: tasks reach
 /// out through their host either way, so that `assignPublicIp` changes nothing.
-pub(crate) fn subnets(vpc: &Vpc, network: Option<&ecs::NetworkConfiguration>) -> Result<Vec<u8>, Fault> {
+pub(crate) fn subnets(
+    vpc: &Vpc,
+    definition: &TaskDefinition,
+    network: Option<&ecs::NetworkConfiguration>,
+) -> Result<Vec<u8>, Fault> {
+    if definition.needs.network_mode != "awsvpc" {
+        let message = "Network Configuration is not valid for the given networkMode of this task definition.";
+        return network.map_or(Ok(Vec::new()), |_| Err(Fault::invalid_parameter(message)));
+    }
     let message = "Network Configuration must be provided when networkMode 'awsvpc' is specified.";
     let missing = || Fault::invalid_parameter(message);
     let awsvpc = network.and_then(|network| network.awsvpc_configuration.as_ref()).ok_or_else(missing)?;

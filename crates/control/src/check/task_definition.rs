@@ -76,7 +76,7 @@ fn check_containers(input: &ecs::RegisterTaskDefinitionRequest) -> Result<(), Fa
     if has_cycle(containers) {
         return client("There is a dependency cycle between the containers.");
     }
-    Ok(())
+    super::ports::check(input)
 }
 
 fn check_container(
@@ -121,7 +121,6 @@ fn check_container(
         return client(format!("Invalid setting for container '{name}'. 'stopTimeout' must not be negative."));
     }
     check_environment(name, container)?;
-    check_ports(input, name, container)?;
     check_limits(name, container)
 }
 
@@ -133,28 +132,6 @@ fn check_environment(name: &str, container: &ecs::ContainerDefinition) -> Result
             || pair.value.as_deref().is_some_and(|value| value.contains('\0'))
         {
             return client(format!("Invalid environment variable {key:?} for container '{name}'."));
-        }
-    }
-    Ok(())
-}
-
-fn check_ports(
-    input: &ecs::RegisterTaskDefinitionRequest,
-    name: &str,
-    container: &ecs::ContainerDefinition,
-) -> Result<(), Fault> {
-    let own_address = input.network_mode == Some(ecs::NetworkMode::Awsvpc);
-    for mapping in container.port_mappings.as_deref().unwrap_or_default() {
-        let ports = [mapping.container_port, mapping.host_port];
-        if ports.into_iter().flatten().any(|port| !(0..=65_535).contains(&port)) {
-            return client(format!("Invalid port mapping for container '{name}': ports are 0 to 65535."));
-        }
-        if mapping.container_port.is_none() && mapping.container_port_range.is_none() {
-            return client(format!("Invalid port mapping for container '{name}': containerPort is missing."));
-        }
-        let differs = mapping.host_port.is_some_and(|host| host != 0 && Some(host) != mapping.container_port);
-        if own_address && differs {
-            return client("When networkMode=awsvpc, the host ports and container ports in port mappings must match.");
         }
     }
     Ok(())
@@ -284,12 +261,12 @@ fn document(
     input: ecs::RegisterTaskDefinitionRequest,
     compatibilities: Vec<ecs::Compatibility>,
 ) -> ecs::TaskDefinition {
-    let own_address = input.network_mode == Some(ecs::NetworkMode::Awsvpc);
+    let inside_out = matches!(input.network_mode, Some(ecs::NetworkMode::Awsvpc | ecs::NetworkMode::Host));
     let requires_attributes = Some(super::attributes::required(&input));
     let converted = |text: Option<String>, read: fn(&str) -> Option<u32>| {
         text.map(|text| read(&text).map_or(text, |number| number.to_string()))
     };
-    let containers = input.container_definitions.into_iter().map(|container| with_defaults(container, own_address));
+    let containers = input.container_definitions.into_iter().map(|container| with_defaults(container, inside_out));
     ecs::TaskDefinition {
         container_definitions: Some(containers.collect()),
         family: Some(input.family),
@@ -315,8 +292,8 @@ fn document(
     }
 }
 
-/// The members that AWS answers though nobody sent them.
-fn with_defaults(mut container: ecs::ContainerDefinition, own_address: bool) -> ecs::ContainerDefinition {
+/// The members that AWS answers though nobody sent them. `inside_out`: ports are the same inside and on the host.
+fn with_defaults(mut container: ecs::ContainerDefinition, inside_out: bool) -> ecs::ContainerDefinition {
     container.cpu.get_or_insert(0);
     container.essential.get_or_insert(true);
     container.environment.get_or_insert_with(Vec::new);
@@ -325,7 +302,10 @@ fn with_defaults(mut container: ecs::ContainerDefinition, own_address: bool) -> 
     container.system_controls.get_or_insert_with(Vec::new);
     for mapping in container.port_mappings.get_or_insert_with(Vec::new) {
         mapping.protocol.get_or_insert(ecs::TransportProtocol::Tcp);
-        if own_address && mapping.host_port.is_none_or(|port| port == 0) {
+        if mapping.container_port_range.is_none() {
+            mapping.host_port.get_or_insert(0);
+        }
+        if inside_out && mapping.host_port.is_none_or(|port| port == 0) {
             mapping.host_port = mapping.container_port;
         }
     }

@@ -9,6 +9,7 @@ use crate::desk::Desk;
 use crate::named;
 use model::change::{Change, ClientToken};
 use model::cluster::Tag;
+use model::port::HostPort;
 use model::reason::Unplaceable;
 use model::task::{
     Container, ContainerStatus, Desired, Eni, EniStatus, LaunchType, Membership, Phase, Task, TaskStatus, Times,
@@ -16,6 +17,7 @@ use model::task::{
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::{Ask, Place};
 use sha2::{Digest, Sha256};
+use std::net::Ipv4Addr;
 use wire::{Fault, ToJson, ecs};
 
 /// Tasks that one RunTask starts.
@@ -137,7 +139,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
     }
     check::can_act(definition, launch_type)?;
     let overrides = check::overrides(definition, launch_type, asked.overrides.as_ref())?;
-    let subnets = check::subnets(&state.meta().vpc, asked.network.as_ref())?;
+    let subnets = check::subnets(&state.meta().vpc, definition, asked.network.as_ref())?;
     check::labels(asked.group.as_deref(), asked.started_by.as_deref())?;
     let mut tags = tags(asked.tags)?;
     match asked.propagate {
@@ -179,6 +181,7 @@ fn place_all(desk: &mut Desk, order: &Order, instances: Vec<Option<InstanceId>>)
 
 /// Places and accepts a task.
 pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<InstanceId>) -> Result<TaskId, Unplaceable> {
+    let ports: Box<[HostPort]> = desk.state.definitions[&order.definition].needs.ports.clone();
     let ask = Ask {
         cluster: order.cluster,
         launch_type: order.launch_type,
@@ -186,6 +189,7 @@ pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<Instanc
         memory: order.overrides.memory,
         instance,
         subnets: &order.subnets,
+        ports: &ports,
     };
     let place = planner::place(&desk.state, desk.now, &ask)?;
     Ok(accept(desk, order, place))
@@ -203,18 +207,10 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         image_digest: None,
         exit_code: None,
         reason: None,
+        bindings: Box::default(),
     });
     let containers = containers.collect();
-    let [_, _, b, c, d, e] = [0, 0, 0, 0, 0, 0u8].map(|_: u8| (desk.ids.bits() >> 56) as u8);
-    let eni = Eni {
-        id: EniId(desk.ids.bits()),
-        attachment: desk.ids.uuid(),
-        subnet: place.subnet,
-        address: place.address,
-        // Locally administered, unicast.
-        mac: [0x02, 0x67, b, c, d, e],
-        status: EniStatus::Precreated,
-    };
+    let eni = place.interface.map(|(subnet, address)| eni(desk, subnet, address));
     let mut phases = [0; Phase::ALL.len()];
     phases[Phase::Accepted as usize] = now;
     phases[Phase::Placed as usize] = now;
@@ -226,7 +222,8 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         launch_type: order.launch_type,
         cpu: order.overrides.cpu,
         memory: order.overrides.memory,
-        status: TaskStatus::Provisioning,
+        // What there is to provision is an interface.
+        status: if eni.is_some() { TaskStatus::Provisioning } else { TaskStatus::Pending },
         desired: Desired::Running,
         service: order.service,
         group: order.group.clone(),
@@ -234,7 +231,8 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         overrides: order.overrides_text.clone(),
         tags: order.tags.clone(),
         containers,
-        eni: Some(eni),
+        eni,
+        ports: needs.ports.clone(),
         stop: None,
         times: Times { created: now, ..Times::default() },
         phases,
@@ -243,6 +241,19 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
     let id = task.id;
     desk.commit(Change::TaskAccepted(Box::new(task)));
     id
+}
+
+fn eni(desk: &mut Desk, subnet: u8, address: Ipv4Addr) -> Eni {
+    let [_, _, b, c, d, e] = [0, 0, 0, 0, 0, 0u8].map(|_: u8| (desk.ids.bits() >> 56) as u8);
+    Eni {
+        id: EniId(desk.ids.bits()),
+        attachment: desk.ids.uuid(),
+        subnet,
+        address,
+        // Locally administered, unicast.
+        mac: [0x02, 0x67, b, c, d, e],
+        status: EniStatus::Precreated,
+    }
 }
 
 fn failure(desk: &Desk, order: &Order, why: &Unplaceable) -> ecs::Failure {

@@ -82,7 +82,7 @@ fn wished(
         .desired_count
         .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
     let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
-    let subnets = check_run::subnets(&desk.state.meta().vpc, input.network_configuration.as_ref())?;
+    let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
     let mut service = Service {
         id: desk.state.next_service(),
         cluster: cluster.id,
@@ -118,6 +118,14 @@ fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<Revi
     }
     check_run::can_act(definition, launch_type)?;
     Ok(definition.id)
+}
+
+fn subnets(
+    state: &State,
+    definition: RevisionId,
+    network: Option<&ecs::NetworkConfiguration>,
+) -> Result<Vec<u8>, Fault> {
+    check_run::subnets(&state.meta().vpc, &state.definitions[&definition], network)
 }
 
 /// A fresh deployment: 19 digits, the first not zero.
@@ -174,10 +182,15 @@ pub(crate) fn update(
         None => current,
     };
     new |= wanted != current;
-    if let Some(network) = &input.network_configuration {
-        let subnets = check_run::subnets(&desk.state.meta().vpc, Some(network))?;
-        new |= subnets != service.subnets;
-        service.subnets = subnets;
+    // Without a word about it the subnets stay, for as long as the tasks have interfaces.
+    let network = input.network_configuration.as_ref();
+    if let Some(wanted) = wanted.filter(|_| network.is_some() || wanted != current) {
+        let awsvpc = desk.state.definitions[&wanted].needs.network_mode == "awsvpc";
+        if network.is_some() || !awsvpc || service.subnets.is_empty() {
+            let subnets = subnets(&desk.state, wanted, network)?;
+            new |= subnets != service.subnets;
+            service.subnets = subnets;
+        }
     }
     if input.propagate_tags.is_some() {
         service.propagate = propagate(input.propagate_tags);

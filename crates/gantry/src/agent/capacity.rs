@@ -7,6 +7,9 @@ use wire::ecs;
 /// Memory kept for the host itself: a twentieth, and at least this.
 const RESERVE_MIB_MIN: u64 = 256;
 
+/// TCP ports of every ECS host that no task can ask for: SSH, the ports of a Docker engine, and the agent's own.
+const PORTS_RESERVED: [&str; 6] = ["22", "2375", "2376", "51678", "51679", "51680"];
+
 /// How much of a host is declared for Fargate tasks. A task's own size stays a hard limit either way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FargateFactors {
@@ -64,7 +67,7 @@ pub fn registration(
         total_resources: Some(vec![
             resource("CPU", size.cpu),
             resource("MEMORY", size.memory),
-            ports("PORTS", &["22"]),
+            ports("PORTS", &PORTS_RESERVED),
             ports("PORTS_UDP", &[]),
         ]),
         version_info: Some(ecs::VersionInfo {

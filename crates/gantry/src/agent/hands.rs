@@ -2,7 +2,7 @@
 //! the other, and is removed only when the other is done with it.
 
 use network::{Network, NetworkError};
-use node::hands::{Command, Event, Hands, TaskKey};
+use node::hands::{Attachment, Command, Event, Hands, TaskKey};
 use runtime::Runtime;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,11 +50,11 @@ impl LinuxHands {
         });
     }
 
-    fn attach(&mut self, task: TaskKey, interface: node::hands::Interface) {
+    fn attach(&mut self, task: TaskKey, attachment: Attachment) {
         let (network, sender, key) = (self.network.clone(), self.sender.clone(), task.clone());
         let attaching = tokio::spawn(async move {
-            let event = match network.attach(&task, &interface).await {
-                Ok(()) => Event::NetworkReady { task },
+            let event = match network.join(&task, attachment).await {
+                Ok(containers) => Event::NetworkReady { task, containers },
                 Err(error) => Event::NetworkFailed { task, message: in_full(&error) },
             };
             let _ = sender.send(event);
@@ -66,7 +66,7 @@ impl LinuxHands {
 impl Hands for LinuxHands {
     fn perform(&mut self, command: Command) {
         match command {
-            Command::AttachNetwork { task, interface } => self.attach(task, interface),
+            Command::AttachNetwork { task, attachment } => self.attach(task, attachment),
             command => self.runtime.perform(command),
         }
     }

@@ -25,8 +25,10 @@ pub fn of_node(node_id: &str) -> Vec<String> {
 pub fn of_task(node_id: &str, task: &str) -> Vec<String> {
     let mut found = carrying(task);
     found.extend(groups(&format!("gantry/{node_id}/{task}")).iter().map(|group| format!("cgroup {}", group.display())));
-    for path in [format!("/run/gantry/{node_id}/netns/{task}"), format!("/run/gantry/{node_id}/sup/{task}.sock")] {
-        found.extend(Path::new(&path).exists().then(|| format!("file {path}")));
+    for directory in ["netns", "ports", "sup"].map(|name| PathBuf::from(format!("/run/gantry/{node_id}/{name}"))) {
+        let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        let theirs = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(task)));
+        found.extend(theirs.map(|path| format!("file {}", path.display())));
     }
     found
 }

@@ -18,6 +18,7 @@ mod kills;
 mod life;
 mod network;
 mod operations;
+mod ports;
 mod registry;
 mod starts;
 mod tasks;

@@ -1,7 +1,10 @@
 //! Container instances.
 
 use crate::instance::Instance;
+use crate::port::Protocol;
 use crate::state::State;
+use crate::task::TaskStatus;
+use std::collections::BTreeSet;
 use wire::ecs;
 
 impl State {
@@ -22,9 +25,13 @@ impl State {
                 agent_hash: text(&instance.agent_hash),
                 docker_version: text(&instance.docker_version),
             }),
-            registered_resources: Some(resources(instance, free(instance.cpu, 0), free(instance.memory, 0))),
+            registered_resources: Some(resources(
+                [&instance.ports, &instance.ports_udp].map(|ports| ports.iter().copied().collect()),
+                free(instance.cpu, 0),
+                free(instance.memory, 0),
+            )),
             remaining_resources: Some(resources(
-                instance,
+                self.reserved_ports(instance),
                 free(instance.cpu, booked.cpu),
                 free(instance.memory, booked.memory),
             )),
@@ -38,6 +45,19 @@ impl State {
             tags: Some(if with_tags { super::tags(&instance.tags) } else { Vec::new() }),
             ..ecs::ContainerInstance::default()
         }
+    }
+
+    /// The TCP and the UDP ports that no further task can ask for: the host's and those that tasks asked for. As on AWS
+    /// they are listed among what remains.
+    fn reserved_ports(&self, instance: &Instance) -> [BTreeSet<u16>; 2] {
+        let mut sets =
+            [&instance.ports, &instance.ports_udp].map(|ports| ports.iter().copied().collect::<BTreeSet<_>>());
+        for task in self.instance_tasks(instance.id).filter(|task| task.status != TaskStatus::Stopped) {
+            for port in &task.ports {
+                sets[usize::from(port.protocol == Protocol::Udp)].insert(port.port);
+            }
+        }
+        sets
     }
 }
 
@@ -54,7 +74,7 @@ fn attributes(instance: &Instance) -> Vec<ecs::Attribute> {
     instance.attributes.iter().map(attribute).collect()
 }
 
-fn resources(instance: &Instance, cpu: i32, memory: i32) -> Vec<ecs::Resource> {
+fn resources([tcp, udp]: [BTreeSet<u16>; 2], cpu: i32, memory: i32) -> Vec<ecs::Resource> {
     let integer = |name: &str, value| ecs::Resource {
         name: Some(name.to_owned()),
         r#type: Some("INTEGER".to_owned()),
@@ -63,7 +83,7 @@ fn resources(instance: &Instance, cpu: i32, memory: i32) -> Vec<ecs::Resource> {
         integer_value: Some(value),
         ..ecs::Resource::default()
     };
-    let set = |name: &str, ports: &[u16]| ecs::Resource {
+    let set = |name: &str, ports: BTreeSet<u16>| ecs::Resource {
         name: Some(name.to_owned()),
         r#type: Some("STRINGSET".to_owned()),
         double_value: Some(0.0),
@@ -71,10 +91,5 @@ fn resources(instance: &Instance, cpu: i32, memory: i32) -> Vec<ecs::Resource> {
         integer_value: Some(0),
         string_set_value: Some(ports.iter().map(u16::to_string).collect()),
     };
-    vec![
-        integer("CPU", cpu),
-        integer("MEMORY", memory),
-        set("PORTS", &instance.ports),
-        set("PORTS_UDP", &instance.ports_udp),
-    ]
+    vec![integer("CPU", cpu), integer("MEMORY", memory), set("PORTS", tcp), set("PORTS_UDP", udp)]
 }

@@ -85,7 +85,7 @@ impl State {
             created_by: Some(service.created_by.to_string()),
             placement_constraints: Some(Vec::new()),
             placement_strategy: Some(Vec::new()),
-            network_configuration: Some(self.network_configuration(service)),
+            network_configuration: self.network_configuration(service),
             scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
             deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::Ecs }),
             tags: with_tags.then(|| super::tags(&service.tags)),
@@ -126,23 +126,27 @@ impl State {
             launch_type: Some(launch_type(service.launch_type)),
             platform_version: platform(service, "1.4.0"),
             platform_family: platform(service, "Linux"),
-            network_configuration: Some(self.network_configuration(service)),
+            network_configuration: self.network_configuration(service),
             rollout_state: Some(state),
             rollout_state_reason: Some(reason),
             ..ecs::Deployment::default()
         }
     }
 
-    fn network_configuration(&self, service: &Service) -> ecs::NetworkConfiguration {
+    /// Only tasks with interfaces have one.
+    fn network_configuration(&self, service: &Service) -> Option<ecs::NetworkConfiguration> {
+        if service.subnets.is_empty() {
+            return None;
+        }
         let vpc = &self.meta().vpc;
         let subnet = |position: &u8| vpc.subnets.get(usize::from(*position)).map(|subnet| subnet.id.to_string());
-        ecs::NetworkConfiguration {
+        Some(ecs::NetworkConfiguration {
             awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
                 subnets: service.subnets.iter().filter_map(subnet).collect(),
                 security_groups: Some(vec![vpc.default_security_group.to_string()]),
                 assign_public_ip: Some(ecs::AssignPublicIp::Disabled),
             }),
-        }
+        })
     }
 }
 

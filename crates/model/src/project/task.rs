@@ -1,6 +1,7 @@
 //! Tasks.
 
 use super::network::mac;
+use crate::port::{PortMapping, Protocol};
 use crate::state::State;
 use crate::task::{Container, Eni, LaunchType, Task};
 use crate::vpc::private_dns_name;
@@ -21,10 +22,12 @@ impl State {
         task.group.as_deref().map_or_else(|| format!("family:{}", family()), str::to_owned)
     }
 
-    /// The zone of a task: its subnet's.
+    /// The zone of a task: its subnet's, or its host's.
     pub fn task_zone(&self, task: &Task) -> Option<&str> {
-        let subnet = usize::from(task.eni.as_ref()?.subnet);
-        Some(&self.meta().vpc.subnets.get(subnet)?.zone)
+        match &task.eni {
+            Some(eni) => Some(&self.meta().vpc.subnets.get(usize::from(eni.subnet))?.zone),
+            None => self.instances.get(&task.instance)?.attribute("ecs.availability-zone"),
+        }
     }
 
     /// A task. Fargate tasks show no container instance, as on AWS.
@@ -95,7 +98,7 @@ impl State {
             exit_code: container.exit_code,
             reason: container.reason.as_deref().map(str::to_owned),
             network_interfaces: Some(task.eni.iter().map(interface).collect()),
-            network_bindings: Some(Vec::new()),
+            network_bindings: Some(container.bindings.iter().map(network_binding).collect()),
             health_status: Some(ecs::HealthStatus::Unknown),
             cpu: Some(defined.and_then(|defined| defined.cpu).unwrap_or(0).to_string()),
             memory: defined.and_then(|defined| defined.memory).map(|memory| memory.to_string()),
@@ -119,6 +122,20 @@ impl State {
                 super::pair("privateIPv4Address", eni.address.to_string()),
             ]),
         }
+    }
+}
+
+/// Published on every address of the host.
+fn network_binding(mapping: &PortMapping) -> ecs::NetworkBinding {
+    ecs::NetworkBinding {
+        bind_ip: Some("0.0.0.0".to_owned()),
+        container_port: Some(i32::from(mapping.container)),
+        host_port: Some(i32::from(mapping.host)),
+        protocol: Some(match mapping.protocol {
+            Protocol::Tcp => ecs::TransportProtocol::Tcp,
+            Protocol::Udp => ecs::TransportProtocol::Udp,
+        }),
+        ..ecs::NetworkBinding::default()
     }
 }
 

@@ -19,8 +19,20 @@ const NOT_EQUAL: u32 = 1;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
+const META_L4PROTO: u32 = 16;
 const CT_STATE: u32 = 0;
+const CT_STATUS: u32 = 2;
+/// `IPS_DST_NAT`.
+const DESTINATION_CHANGED: u32 = 32;
 const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+/// The second quarter of `REGISTER`, by its own name.
+const REGISTER_AFTER_ADDRESS: u32 = 9;
+const FIB_ADDRESS_TYPE: u32 = 3;
+const FIB_OF_DESTINATION: u32 = 2;
+/// `RTN_LOCAL`.
+const LOCAL: u32 = 2;
+const NAT_DESTINATION: u32 = 1;
 /// `IFNAMSIZ`.
 const NAME_LENGTH: usize = 16;
 
@@ -77,6 +89,28 @@ impl Rule {
         .compare(NOT_EQUAL, &[0; 4])
     }
 
+    /// The connection goes to another address than it asked for.
+    pub fn redirected(self) -> Self {
+        self.add("ct", |a| {
+            a.number(1, REGISTER).number(2, CT_STATUS);
+        })
+        .mask(&DESTINATION_CHANGED.to_ne_bytes())
+        .compare(NOT_EQUAL, &[0; 4])
+    }
+
+    /// The destination is an address of this host.
+    pub fn goes_to_this_host(self) -> Self {
+        self.add("fib", |a| {
+            a.number(1, REGISTER).number(2, FIB_ADDRESS_TYPE).number(3, FIB_OF_DESTINATION);
+        })
+        .compare(EQUAL, &LOCAL.to_ne_bytes())
+    }
+
+    /// The packet is of this protocol.
+    pub fn protocol(self, number: u8) -> Self {
+        self.meta(META_L4PROTO).compare(EQUAL, &[number])
+    }
+
     /// The address is this one.
     pub fn is(self, field: Field, address: Ipv4Addr) -> Self {
         self.load(field).compare(EQUAL, &address.octets())
@@ -119,6 +153,22 @@ impl Rule {
     /// Gives it the address of the link by which it leaves.
     pub fn masquerade(self) -> Attributes {
         self.add("masq", |_| {}).list
+    }
+
+    /// Sends it on to the address and port that the map has for its destination port, if the map has any.
+    pub fn redirect_by_port(self, map: &str) -> Attributes {
+        // Source and destination port are the first two fields of TCP and UDP alike.
+        self.add("payload", |a| {
+            a.number(1, REGISTER).number(2, TRANSPORT_HEADER).number(3, 2).number(4, 2);
+        })
+        .add("lookup", |a| {
+            a.text(1, map).number(2, REGISTER).number(3, REGISTER);
+        })
+        .add("nat", |a| {
+            a.number(1, NAT_DESTINATION).number(2, Family::Ip as u32);
+            a.number(3, REGISTER).number(5, REGISTER_AFTER_ADDRESS);
+        })
+        .list
     }
 
     fn verdict(self, code: u32) -> Attributes {

@@ -9,4 +9,7 @@ mod tables;
 
 pub(crate) use foreign::{Foreign, accept_in_foreign_chains, remove_from_foreign_chains};
 pub(crate) use socket::NftSocket;
-pub(crate) use tables::{VpcRules, add_members, delete_members, host_table, remove_host_table, vpc_table};
+pub(crate) use tables::{
+    Group, HostRules, Published, VpcRules, add_members, delete_members, host_table, publish, remove_host_table,
+    vpc_table, withdraw,
+};

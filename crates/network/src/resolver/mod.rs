@@ -12,3 +12,4 @@ mod upstream;
 pub use serve::resolver_main;
 
 pub(crate) use process::{Resolver, ResolverSettings, end};
+pub(crate) use upstream::search_domains;

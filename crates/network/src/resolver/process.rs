@@ -70,6 +70,11 @@ impl Resolver {
         Self { settings, child: Mutex::new(None) }
     }
 
+    /// Where it answers.
+    pub fn address(&self) -> Ipv4Addr {
+        self.settings.listen
+    }
+
     /// Finds it running, or starts it and waits until it listens.
     pub fn ensure(&self) -> Result<(), NetworkError> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);

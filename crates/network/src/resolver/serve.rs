@@ -4,7 +4,7 @@
 use super::names::{Decision, decide, failure};
 use super::process::{Identity, Orders};
 use super::stream::Streams;
-use super::upstream::Upstreams;
+use super::upstream::{RESOLV_CONF, Upstreams};
 use crate::error::in_full;
 use crate::namespace;
 use hickory_proto::op::ResponseCode;
@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 53;
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 const DATAGRAM_MAX: usize = 65_535;
 /// Queries under way; one more is answered SERVFAIL.
 const PENDING_MAX: usize = 1024;

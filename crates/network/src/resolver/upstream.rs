@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 const PORT: u16 = 53;
 /// As the C library does.
 const SERVERS_MAX: usize = 3;
+const SEARCH_MAX: usize = 6;
+pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The name servers of the host.
@@ -41,6 +43,22 @@ impl Upstreams {
     }
 }
 
+/// The host's search domains: the last line that names any counts, as in the C library.
+pub(crate) fn search_domains() -> Vec<String> {
+    parse_search(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default())
+}
+
+fn parse_search(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if matches!(words.next(), Some("search" | "domain")) {
+            found = words.take(SEARCH_MAX).map(str::to_owned).collect();
+        }
+    }
+    found
+}
+
 fn parse(text: &str, own: IpAddr) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for line in text.lines() {
@@ -70,6 +88,15 @@ mod tests {
         let servers: Vec<String> = parse(text, own).iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["127.0.0.53:53", "[2001:db8::1]:53", "1.1.1.1:53"]);
         assert!(parse("", own).is_empty());
+    }
+
+    #[test]
+    fn the_last_search_line_counts() {
+        assert_eq!(
+            parse_search("domain a\nnameserver 1.1.1.1\nsearch b.example c.example\n"),
+            ["b.example", "c.example"]
+        );
+        assert!(parse_search("# search x\n").is_empty());
     }
 
     #[test]

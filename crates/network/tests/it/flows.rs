@@ -2,7 +2,7 @@
 
 use crate::world::{Node, config, hear, in_namespace, interface, new_key, ping, root, until};
 use network::Network;
-use node::hands::{Cidr, TaskKey};
+use node::hands::{Attachment, Cidr, PortMapping, Protocol, TaskKey};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -114,6 +114,17 @@ pub fn how_long_it_takes() {
         tasks.push(node.attach(300 + n));
         burst.push(began.elapsed());
     }
+    let mut bridged = Vec::new();
+    for _ in 0..20 {
+        assert!(until(|| node.network.ready() == 4), "the stock is refilled");
+        let ports = vec![vec![PortMapping { container: 80, host: 0, protocol: Protocol::Tcp }]];
+        let (key, began) = (new_key(), Instant::now());
+        node.runtime.block_on(node.network.join(&key, Attachment::Bridge(ports))).unwrap();
+        bridged.push(began.elapsed());
+        node.detach_key(&key);
+    }
+    let bridged = median(bridged);
+    println!("a container in bridge mode, one port: median {:.2?}, p90 {:.2?}", bridged.0, bridged.1);
     tasks[0].serve(80, "first");
     assert!(tasks[119].run(|| hear(tasks[0].address, 80)).is_some());
     for task in &tasks {

@@ -6,6 +6,7 @@ mod docker;
 mod flows;
 mod kernel;
 mod names;
+mod ports;
 mod world;
 
 use std::ffi::OsString;
@@ -31,6 +32,13 @@ const CASES: &[Case] = &[
     ("flows_survive_the_death_of_the_node", flows::flows_survive_the_death_of_the_node),
     ("a_dropping_forward_chain_is_opened", docker::a_dropping_forward_chain_is_opened),
     ("docker_user_is_preferred_and_cleaned", docker::docker_user_is_preferred_and_cleaned),
+    ("a_published_port_is_reached_from_everywhere", ports::a_published_port_is_reached_from_everywhere),
+    ("a_bridged_container_is_kept_where_it_belongs", ports::a_bridged_container_is_kept_where_it_belongs),
+    ("ports_are_chosen_and_refused", ports::ports_are_chosen_and_refused),
+    ("published_ports_survive_the_node_and_a_flush", ports::published_ports_survive_the_node_and_a_flush),
+    ("a_udp_flow_finds_the_next_container", ports::a_udp_flow_finds_the_next_container),
+    ("nothing_is_a_loopback", ports::nothing_is_a_loopback),
+    ("two_nodes_publish_side_by_side", ports::two_nodes_publish_side_by_side),
     ("a_taken_range_is_refused", cases::a_taken_range_is_refused),
     ("how_long_it_takes", flows::how_long_it_takes),
 ];

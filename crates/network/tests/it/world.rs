@@ -159,7 +159,11 @@ impl Node {
     }
 
     pub fn detach(&self, task: &Task) {
-        self.runtime.block_on(self.network.detach(&task.key)).unwrap();
+        self.detach_key(&task.key);
+    }
+
+    pub fn detach_key(&self, key: &TaskKey) {
+        self.runtime.block_on(self.network.detach(key)).unwrap();
     }
 }
 

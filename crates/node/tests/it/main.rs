@@ -2,7 +2,9 @@
 
 use link::acs::{self, Payload, ToAgent, ToControl};
 use model::task::{ContainerStatus, Phase};
-use node::hands::{Command, Event, Exit, FoundContainer, TaskKey};
+use node::hands::{
+    Attachment, Command, ContainerNetwork, Event, Exit, FoundContainer, Joined, PortMapping, Protocol, TaskKey,
+};
 use node::{Identity, Node, Outcome};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -75,7 +77,7 @@ fn starting(containers: Vec<acs::Container>) -> Node {
     node.handle_frame(1, &payload(message(containers)));
     commands(&mut node);
     node.handle_event(2, Event::Recorded { task: key(), error: None });
-    node.handle_event(3, Event::NetworkReady { task: key() });
+    node.handle_event(3, Event::NetworkReady { task: key(), containers: Vec::new() });
     node.handle_event(4, Event::Supervised { task: key() });
     for container in names {
         node.handle_event(5, Event::ImageReady { task: key(), container, digest: "sha256:1".into() });
@@ -143,6 +145,96 @@ fn a_task_runs_and_is_reported_once_with_its_timeline() {
     assert_eq!(again, change);
     node.handle_outcome(later, &task, Outcome::Accepted);
     assert!(matches!(commands(&mut node).as_slice(), [Command::NoteReported { .. }]));
+}
+
+/// A task in bridge mode with a port that its node chooses.
+fn bridged() -> acs::Task {
+    let mapping = acs::PortMapping { container_port: 80, host_port: 0, protocol: "tcp".into() };
+    let web = acs::Container { port_mappings: vec![mapping], ..container("web", true) };
+    let task = message(vec![web, container("side", false)]);
+    acs::Task { network_mode: "bridge".into(), elastic_network_interfaces: Vec::new(), ..task }
+}
+
+#[test]
+fn a_bridged_task_has_a_network_for_each_container_and_tells_its_ports() {
+    let mut node = ready_node();
+    node.handle_frame(1, &payload(bridged()));
+    let Some(Command::Record { record, .. }) = commands(&mut node).pop() else { panic!("no record") };
+    node.handle_event(2, Event::Recorded { task: key(), error: None });
+    let wanted = PortMapping { container: 80, host: 0, protocol: Protocol::Tcp };
+    let orders = commands(&mut node);
+    let Command::AttachNetwork { attachment, .. } = &orders[0] else { panic!("{orders:?}") };
+    assert_eq!(*attachment, Attachment::Bridge(vec![vec![wanted], Vec::new()]));
+    let bound = PortMapping { host: 40_000, ..wanted };
+    let networks = || {
+        let network = |last, bindings: &[PortMapping]| ContainerNetwork {
+            address: Some([172, 24, 0, last].into()),
+            dns: vec![[172, 31, 0, 2].into()],
+            dns_search: vec!["lan".into()],
+            bindings: bindings.to_vec(),
+        };
+        Event::NetworkReady { task: key(), containers: vec![network(2, &[bound]), network(3, &[])] }
+    };
+    node.handle_event(3, networks());
+    node.handle_event(4, Event::Supervised { task: key() });
+    for container in ["web", "side"] {
+        let (container, digest) = (container.to_owned(), "sha256:1".to_owned());
+        node.handle_event(5, Event::ImageReady { task: key(), container, digest });
+    }
+    let orders = commands(&mut node);
+    let specs = orders.iter().filter_map(|order| match order {
+        Command::StartContainer { spec, .. } => {
+            Some((spec.network, spec.host_name.clone().unwrap(), spec.hosts.clone()))
+        }
+        _ => None,
+    });
+    let name = |number: u8| format!("{}{number:02x}", &KEY[..10]);
+    let spec =
+        |number: u8| (Joined::Own(number), name(number), vec![(name(number), format!("172.24.0.{}", number + 2))]);
+    assert_eq!(specs.collect::<Vec<_>>(), [spec(0), spec(1)]);
+    started(&mut node, "web");
+    started(&mut node, "side");
+    let (_, change) = node.poll_report(8).unwrap();
+    assert_eq!((change.attachment, &*change.report.containers[0].bindings), (None, &[bound][..]));
+    assert!(change.report.containers[1].bindings.is_empty());
+
+    // The next life asks for the same, and tells it again.
+    let mut next = Node::new(Identity::default());
+    let found = |name: &str| FoundContainer {
+        name: name.into(),
+        runtime_id: "r".into(),
+        image_digest: "sha256:1".into(),
+        started_at: Some(7),
+        exit: None,
+    };
+    let containers = vec![found("web"), found("side")];
+    let (record, reported) = (Some(record), Some("RUNNING".to_owned()));
+    next.handle_event(20, Event::Found { task: key(), record, supervised: true, containers, reported });
+    next.handle_event(20, Event::FoundAll);
+    let orders = commands(&mut next);
+    assert!(matches!(&orders[..], [Command::AttachNetwork { attachment: Attachment::Bridge(_), .. }]), "{orders:?}");
+    next.handle_event(21, networks());
+    let (_, change) = next.poll_report(22).unwrap();
+    assert_eq!(*change.report.containers[0].bindings, [bound]);
+}
+
+#[test]
+fn host_and_none_are_joined_as_they_are() {
+    for (mode, joined, named) in [("host", Joined::Host, false), ("none", Joined::Own(0), true)] {
+        let mut node = ready_node();
+        let task = acs::Task {
+            network_mode: mode.into(),
+            elastic_network_interfaces: Vec::new(),
+            ..message(vec![container("web", true)])
+        };
+        node.handle_frame(1, &payload(task));
+        node.handle_event(2, Event::Recorded { task: key(), error: None });
+        node.handle_event(3, Event::NetworkReady { task: key(), containers: vec![ContainerNetwork::default()] });
+        node.handle_event(4, Event::Supervised { task: key() });
+        node.handle_event(5, Event::ImageReady { task: key(), container: "web".into(), digest: "sha256:1".into() });
+        let Some(Command::StartContainer { spec, .. }) = commands(&mut node).pop() else { panic!("{mode}") };
+        assert_eq!((spec.network, spec.host_name.is_some(), spec.dns.is_empty()), (joined, named, true), "{mode}");
+    }
 }
 
 #[test]

@@ -16,15 +16,20 @@ use crate::cgroup::{Cgroups, ContainerLimits};
 use crate::directory::now_ms;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use node::hands::Joined;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 /// The directory below /sys/fs/cgroup, in the private mount namespace, that has the decoys.
 pub(super) const DECOYS: &str = "gantry";
+/// The host's /etc/hosts and /etc/resolv.conf are copied to this size.
+const HOST_ETC_BYTES_MAX: u64 = 1 << 20;
 
 /// What the forked process tells the supervisor, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,7 +104,7 @@ fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &
         links: &job.place.join("l"),
         target: &job.place.join("root"),
     })?;
-    let user = prepare(job, &root)?;
+    let user = prepare(tools, job, &root)?;
     let cgroup_view = if tools.host.unified { None } else { Some(cgroup_view(tools, job)?) };
     let decoy = decoy(tools, job)?;
     let document = spec::build(&Setup {
@@ -161,13 +166,19 @@ fn open_network(tools: &Tools<'_>, job: &Job) -> Result<OwnedFd, Failure> {
 }
 
 /// The files that every container gets, its user and its working directory.
-fn prepare(job: &Job, root: &Rootfs) -> Result<user::User, Failure> {
+fn prepare(tools: &Tools<'_>, job: &Job, root: &Rootfs) -> Result<user::User, Failure> {
     let Start { spec: wanted, image, .. } = &job.start;
     let (passwd, group) = root.accounts();
     let name = wanted.user.as_deref().unwrap_or(&image.user);
     let user = user::resolve(name, &passwd, &group).map_err(|error| Failure::start(error.to_string()))?;
-    root.write_etc("resolv.conf", &rootfs::resolv_conf(&wanted.dns, &wanted.dns_search))?;
-    root.write_etc("hosts", &rootfs::hosts(&wanted.hosts))?;
+    if wanted.network == Joined::Host {
+        for name in ["resolv.conf", "hosts"] {
+            root.write_etc(name, &host_etc(tools, name)?)?;
+        }
+    } else {
+        root.write_etc("resolv.conf", &rootfs::resolv_conf(&wanted.dns, &wanted.dns_search))?;
+        root.write_etc("hosts", &rootfs::hosts(&wanted.hosts))?;
+    }
     let host_name = wanted.host_name.as_deref().unwrap_or("localhost");
     root.write_etc("hostname", &format!("{host_name}\n"))?;
     let directory = spec::working_directory(wanted, image);
@@ -176,6 +187,20 @@ fn prepare(job: &Job, root: &Rootfs) -> Result<user::User, Failure> {
         Failure::because(&what, &std::io::Error::from(error))
     })?;
     Ok(user)
+}
+
+/// A file of the host's /etc; one that is not there is empty.
+fn host_etc(tools: &Tools<'_>, name: &str) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::because(&format!("the host's /etc/{name}"), &error);
+    let path = format!("etc/{name}");
+    let file = match rustix::fs::openat(tools.host_root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => fs::File::from(file),
+        Err(Errno::NOENT) => return Ok(String::new()),
+        Err(error) => return Err(failed(error.into())),
+    };
+    let mut bytes = Vec::new();
+    file.take(HOST_ETC_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Version 1: the container's own groups under the names that programs look for.

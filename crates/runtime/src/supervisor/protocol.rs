@@ -50,7 +50,7 @@ pub(crate) struct Start {
     pub(crate) image: ImageConfig,
     /// Unpacked layers, lowest first.
     pub(crate) layers: Vec<PathBuf>,
-    /// The task's network namespace.
+    /// The network namespace to join.
     pub(crate) network: PathBuf,
 }
 

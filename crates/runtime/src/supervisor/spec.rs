@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::protocol::ImageConfig;
 use super::seccomp;
 use super::user::User;
-use node::hands::{ContainerSpec, Ulimit};
+use node::hands::{ContainerSpec, Joined, Ulimit};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,9 @@ pub(crate) fn build(setup: &Setup<'_>) -> Result<Value, Failure> {
         linux["readonlyPaths"] = json!([]);
     } else {
         linux["seccomp"] = seccomp::resolve(&capabilities);
+    }
+    if spec.network == Joined::Host && spec.sysctls.iter().any(|(name, _)| name.starts_with("net.")) {
+        return Err(Failure::create("parameters of the host's network are not a container's to set"));
     }
     if !spec.sysctls.is_empty() {
         linux["sysctl"] = spec.sysctls.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();

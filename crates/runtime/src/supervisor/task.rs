@@ -19,7 +19,7 @@ use crate::directory::{TaskDirectory, file_name, now_ms, runtime_id};
 use crate::identity::Identity;
 use crate::output::Spool;
 use crate::place::{container_group, containers_group, supervisor_group};
-use node::hands::{Exit, FoundContainer, TaskKey};
+use node::hands::{Exit, FoundContainer, Joined, TaskKey};
 use rustix::event::epoll;
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
@@ -155,12 +155,16 @@ impl Task {
         }
     }
 
-    fn try_start(&mut self, start: Start, poll: &OwnedFd) -> Result<(), Failure> {
+    fn try_start(&mut self, mut start: Start, poll: &OwnedFd) -> Result<(), Failure> {
         if self.ending {
             return Err(Failure::create("the task is ending"));
         }
         if self.containers.len() >= CONTAINERS_MAX {
             return Err(Failure::create(format!("more than {CONTAINERS_MAX} containers")));
+        }
+        if start.spec.network == Joined::Host {
+            let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+            start.spec.host_name.get_or_insert_with(host);
         }
         let number = self.containers.len();
         let io = |error: std::io::Error| Failure::because("container", &error);

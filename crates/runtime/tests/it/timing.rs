@@ -1,7 +1,7 @@
 //! How long the steps take, printed; and twenty tasks at once.
 
 use crate::world::World;
-use node::hands::{Command, Event, NetworkMode, TaskKey, TaskLimits};
+use node::hands::{Command, Event, TaskKey, TaskLimits};
 use std::time::{Duration, Instant};
 
 fn median(times: &mut [Duration]) -> (f64, f64) {
@@ -57,7 +57,7 @@ fn twenty_tasks_at_once() {
     let begin = Instant::now();
     for task in &tasks {
         let limits = TaskLimits { cpu_units: Some(256), memory_bytes: Some(128 << 20) };
-        world.perform(Command::Supervise { task: task.clone(), limits, network: NetworkMode::Awsvpc });
+        world.perform(Command::Supervise { task: task.clone(), limits });
     }
     for _ in &tasks {
         let task = world.wait("Supervised", |event| match event {

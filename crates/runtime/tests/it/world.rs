@@ -1,7 +1,7 @@
 //! A node's hands for one test: runtime, events, network namespaces, clean-up, and looks at what is on the host.
 
 use crate::archives;
-use node::hands::{Command, ContainerSpec, Event, Exit, NetworkMode, TaskKey, TaskLimits};
+use node::hands::{Command, ContainerSpec, Event, Exit, TaskKey, TaskLimits};
 use runtime::output::{self, Stream};
 use runtime::{Runtime, RuntimeConfig};
 use std::collections::VecDeque;
@@ -148,7 +148,7 @@ impl World {
     }
 
     pub fn supervise(&mut self, task: &TaskKey, limits: TaskLimits) {
-        self.perform(Command::Supervise { task: task.clone(), limits, network: NetworkMode::Awsvpc });
+        self.perform(Command::Supervise { task: task.clone(), limits });
         self.wait("Supervised", |event| match event {
             Event::Supervised { task: of } if of == task => Some(()),
             Event::SupervisorLost { task: of, message } if of == task => panic!("lost: {message}"),
