@@ -10,10 +10,15 @@ impl Node {
     pub fn handle_connected(&mut self) {
         self.frames.clear();
         self.unacknowledged.clear();
+        self.early.clear();
     }
 
     /// Takes a frame of the control plane; one that means nothing is ignored.
     pub fn handle_frame(&mut self, now: Millis, frame: &str) {
+        if !self.found_all {
+            self.early.push(frame.to_owned());
+            return;
+        }
         match ToAgent::decode(frame) {
             Some(ToAgent::PayloadMessage(payload)) => self.take_payload(now, payload),
             Some(ToAgent::HeartbeatMessage(heartbeat)) => {

@@ -43,6 +43,8 @@ pub struct Node {
     commands: VecDeque<Command>,
     frames: VecDeque<String>,
     unacknowledged: Vec<Unacknowledged>,
+    /// Frames that came before the host had told what is there: what they say of a task would be lost on its finding.
+    early: Vec<String>,
     sequence: i64,
     found_all: bool,
     /// Tasks whose end was told and heard, and when.
@@ -69,6 +71,7 @@ impl Node {
             commands: VecDeque::new(),
             frames: VecDeque::new(),
             unacknowledged: Vec::new(),
+            early: Vec::new(),
             sequence: 0,
             found_all: false,
             over: BTreeMap::new(),
@@ -93,6 +96,7 @@ impl Node {
                 self.found_all = true;
                 let all: Vec<TaskKey> = self.tasks.keys().cloned().collect();
                 all.iter().for_each(|task| self.advance(now, task));
+                std::mem::take(&mut self.early).iter().for_each(|frame| self.handle_frame(now, frame));
                 return;
             }
             Event::Recorded { task, error } => {

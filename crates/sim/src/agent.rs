@@ -105,6 +105,9 @@ impl World {
         let life = known.life;
         self.note(format!("node-{agent} starts"));
         self.agenda.plan(self.now + 1, Event::NodeFinds { agent, life, after: None });
+        // The session does not wait for the findings.
+        let gap = self.chance.hands.between((0, 6));
+        self.agenda.plan(self.now + 1 + gap, Event::NodeReaches { agent, life });
     }
 
     /// The hands tell of one directory after the other.
@@ -124,8 +127,6 @@ impl World {
             self.agents[agent].told.insert(task.clone());
             let gap = self.chance.hands.between((0, 2));
             self.agenda.plan(self.now + gap, Event::NodeFinds { agent, life, after: Some(task) });
-        } else {
-            self.agenda.plan(self.now + 1, Event::NodeReaches { agent, life });
         }
         self.host_says(agent, life, event);
     }

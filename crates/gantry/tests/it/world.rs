@@ -262,6 +262,8 @@ impl Drop for Gantry {
                 let from = (from..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(0);
                 eprintln!("--- end of the log of {verb}\n{}", &log[from..]);
             }
+            let history = self.cli(&["history", "-n", "100"]);
+            eprintln!("--- what happened\n{}", String::from_utf8_lossy(&history.stdout));
         }
         if !self.down {
             self.end();

@@ -388,3 +388,33 @@ fn an_old_manifest_is_ignored_and_a_new_one_asks_before_it_stops() {
     node.handle_frame(10, &ToAgent::TaskStopVerificationAck(stops).encode());
     assert!(matches!(commands(&mut node).as_slice(), [Command::StopContainer { .. }]));
 }
+
+/// A session may open before the host has told of every directory: what comes over it must not be lost on a finding.
+#[test]
+fn a_stop_that_comes_before_the_task_is_found_is_heard() {
+    let task = message(vec![container("main", true)]);
+    let mut first = ready_node();
+    first.handle_frame(1, &payload(task.clone()));
+    let record = commands(&mut first).into_iter().find_map(|command| match command {
+        Command::Record { record, .. } => Some(record),
+        _ => None,
+    });
+    let mut node = Node::new(Identity { cluster: "default".into(), container_instance_arn: "arn:i".into() });
+    node.handle_connected();
+    let stop = acs::Task { desired_status: "STOPPED".into(), ..task };
+    node.handle_frame(5, &payload(stop));
+    assert!(frames(&mut node).is_empty(), "not acknowledged before it is heard");
+    let container = FoundContainer {
+        name: "main".into(),
+        runtime_id: "r1".into(),
+        image_digest: "sha256:1".into(),
+        started_at: Some(4),
+        exit: None,
+    };
+    let containers = vec![container];
+    node.handle_event(6, Event::Found { task: key(), record, supervised: true, containers, reported: None });
+    node.handle_event(7, Event::FoundAll);
+    let stops = |command: &Command| matches!(command, Command::StopContainer { force: false, .. });
+    assert!(commands(&mut node).iter().any(stops));
+    assert!(matches!(frames(&mut node).as_slice(), [ToControl::AckRequest(_)]));
+}
