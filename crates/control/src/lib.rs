@@ -65,6 +65,13 @@ pub enum Input {
         /// The text.
         frame: String,
     },
+    /// A frame of an agent's telemetry session.
+    Telemetry {
+        /// Who opened the session.
+        caller: Caller,
+        /// The text.
+        frame: String,
+    },
     /// A session has ended.
     Disconnected {
         /// Which.
@@ -154,6 +161,7 @@ impl Control {
                 self.output(Output::Connected { ticket, answer });
             }
             Input::Frame { session, frame } => self.sessions.frame(&self.desk, session, &frame),
+            Input::Telemetry { caller, frame } => handlers::agent::take_telemetry(&mut self.desk, &caller, &frame),
             Input::Disconnected { session } => self.sessions.disconnected(&mut self.desk, session),
         }
     }
@@ -196,6 +204,11 @@ impl Control {
     /// The state, for tests, the simulator and displays.
     pub fn state(&self) -> &State {
         &self.desk.state
+    }
+
+    /// How healthy is told now, for the simulator and displays.
+    pub fn health(&self) -> model::project::Health {
+        self.desk.health()
     }
 
     /// Drops everything that is not in the store.

@@ -2,6 +2,7 @@
 //! `{"type": …, "message": …}` with lowerCamel members. What stock messages cannot say travels in a member `gantry`,
 //! which the stock agent ignores.
 
+pub use crate::volume::{HostVolume, MountPoint, Volume, VolumeFrom};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -165,6 +166,9 @@ pub struct Task {
     /// Its interfaces.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elastic_network_interfaces: Vec<ElasticNetworkInterface>,
+    /// What its containers may mount.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
 }
 
 /// A network interface.
@@ -242,6 +246,24 @@ pub struct Container {
     /// Seconds between the stop signal and SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
+    /// Seconds that others wait for what they await of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<i64>,
+    /// What must be true of others before it starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+    /// `docker`: its `Config` has a health check that is to be run and reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_type: Option<String>,
+    /// Whether it is started again when it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
+    /// Volumes it sees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mount_points: Vec<MountPoint>,
+    /// Containers whose volumes it sees too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<VolumeFrom>,
     /// What goes to Docker as it is.
     pub docker_config: DockerConfig,
     /// Its ARN.
@@ -258,6 +280,30 @@ pub struct PortMapping {
     pub host_port: u16,
     /// `tcp` or `udp`.
     pub protocol: String,
+}
+
+/// See `Container::depends_on`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Dependency {
+    /// The other container.
+    pub container_name: String,
+    /// `START`, `COMPLETE`, `SUCCESS`, `HEALTHY`.
+    pub condition: String,
+}
+
+/// See `Container::restart_policy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartPolicy {
+    /// It acts.
+    pub enabled: bool,
+    /// Exit codes after which it stays as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_exit_codes: Vec<i32>,
+    /// Seconds that it must have run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_attempt_period: Option<i64>,
 }
 
 /// JSON text in the shapes of the Docker Engine API.
@@ -291,6 +337,25 @@ pub struct Config {
     /// The signal that asks it to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// How it is told whether it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// Docker's `Healthcheck`; times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Healthcheck {
+    /// `CMD` and a program with its arguments, or `CMD-SHELL` and a line for the shell.
+    pub test: Vec<String>,
+    /// Between two runs.
+    pub interval: i64,
+    /// How long a run may take.
+    pub timeout: i64,
+    /// How long failures count for nothing.
+    pub start_period: i64,
+    /// Failures in a row that make it unhealthy.
+    pub retries: i64,
 }
 
 /// The members of Docker's `HostConfig` that we write and read.
@@ -320,6 +385,21 @@ pub struct HostConfig {
     /// Kernel parameters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
+    /// Addresses of resolvers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<String>,
+    /// Search domains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// `name:address`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<String>,
+    /// Size of /dev/shm in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<i64>,
+    /// Mount options by path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tmpfs: BTreeMap<String, String>,
 }
 
 /// A resource limit.

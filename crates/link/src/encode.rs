@@ -56,6 +56,7 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
         cpu: cpu.map(|units| f64::from(units) / 1024.0),
         memory: memory.map(i64::from),
         elastic_network_interfaces: task.eni.iter().filter_map(|eni| interface(state, eni)).collect(),
+        volumes: definition.volumes.as_deref().unwrap_or_default().iter().map(volume).collect(),
         ..bare
     }
 }
@@ -92,6 +93,12 @@ fn container(
         environment: environment(state, task, defined, over),
         overrides: "{}".to_owned(),
         stop_timeout: defined.stop_timeout.map(i64::from),
+        start_timeout: defined.start_timeout.map(i64::from),
+        depends_on: defined.depends_on.as_deref().unwrap_or_default().iter().map(dependency).collect(),
+        health_check_type: health_check(defined).map(|_| "docker".to_owned()),
+        restart_policy: defined.restart_policy.as_ref().map(restart_policy),
+        mount_points: defined.mount_points.as_deref().unwrap_or_default().iter().map(mount_point).collect(),
+        volumes_from: defined.volumes_from.as_deref().unwrap_or_default().iter().map(volume_from).collect(),
         port_mappings: port_mappings(mode, defined).into_iter().map(port_mapping).collect(),
         docker_config: docker_config(mode, defined, reservation),
         name,
@@ -136,6 +143,8 @@ fn docker_config(
         labels: defined.docker_labels.clone().unwrap_or_default(),
         user: defined.user.clone(),
         working_dir: defined.working_directory.clone(),
+        hostname: defined.hostname.clone(),
+        healthcheck: health_check(defined),
         ..acs::Config::default()
     };
     let capabilities = defined.linux_parameters.as_ref().and_then(|linux| linux.capabilities.clone());
@@ -145,6 +154,8 @@ fn docker_config(
         soft: i64::from(limit.soft_limit),
         hard: i64::from(limit.hard_limit),
     };
+    let linux = defined.linux_parameters.as_ref();
+    let hosts = defined.extra_hosts.as_deref().unwrap_or_default();
     let controls = defined.system_controls.as_deref().unwrap_or_default();
     let control = |control: &ecs::SystemControl| Some((control.namespace.clone()?, control.value.clone()?));
     let host_config = acs::HostConfig {
@@ -162,8 +173,70 @@ fn docker_config(
         memory_reservation: reservation.map(|mib| i64::from(mib) * MIB),
         ulimits: defined.ulimits.as_deref().unwrap_or_default().iter().map(limit).collect(),
         sysctls: controls.iter().filter_map(control).collect(),
+        dns: defined.dns_servers.clone().unwrap_or_default(),
+        dns_search: defined.dns_search_domains.clone().unwrap_or_default(),
+        extra_hosts: hosts.iter().map(|host| format!("{}:{}", host.hostname, host.ip_address)).collect(),
+        shm_size: linux.and_then(|linux| linux.shared_memory_size).map(|mib| i64::from(mib) * MIB),
+        tmpfs: linux.and_then(|linux| linux.tmpfs.as_deref()).unwrap_or_default().iter().map(tmpfs).collect(),
     };
     acs::DockerConfig { version: DOCKER_API.to_owned(), config: json(&config), host_config: json(&host_config) }
+}
+
+/// ECS's defaults where the definition does not say (HealthCheck in the API reference).
+fn health_check(defined: &ecs::ContainerDefinition) -> Option<acs::Healthcheck> {
+    let check =
+        defined.health_check.as_ref().filter(|check| check.command.first().is_some_and(|word| word != "NONE"))?;
+    let nanoseconds = |seconds: Option<i32>, default: i32| i64::from(seconds.unwrap_or(default)) * 1_000_000_000;
+    Some(acs::Healthcheck {
+        test: check.command.clone(),
+        interval: nanoseconds(check.interval, 30),
+        timeout: nanoseconds(check.timeout, 5),
+        start_period: nanoseconds(check.start_period, 0),
+        retries: i64::from(check.retries.unwrap_or(3)),
+    })
+}
+
+fn dependency(on: &ecs::ContainerDependency) -> acs::Dependency {
+    acs::Dependency { container_name: on.container_name.clone(), condition: on.condition.as_str().to_owned() }
+}
+
+fn restart_policy(policy: &ecs::ContainerRestartPolicy) -> acs::RestartPolicy {
+    acs::RestartPolicy {
+        enabled: policy.enabled,
+        ignored_exit_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
+        restart_attempt_period: policy.restart_attempt_period.map(i64::from),
+    }
+}
+
+fn mount_point(point: &ecs::MountPoint) -> acs::MountPoint {
+    acs::MountPoint {
+        source_volume: point.source_volume.clone().unwrap_or_default(),
+        container_path: point.container_path.clone().unwrap_or_default(),
+        read_only: point.read_only == Some(true),
+    }
+}
+
+fn volume_from(from: &ecs::VolumeFrom) -> acs::VolumeFrom {
+    acs::VolumeFrom {
+        source_container: from.source_container.clone().unwrap_or_default(),
+        read_only: from.read_only == Some(true),
+    }
+}
+
+fn volume(volume: &ecs::Volume) -> acs::Volume {
+    let source = volume.host.as_ref().and_then(|host| host.source_path.clone());
+    acs::Volume {
+        name: volume.name.clone().unwrap_or_default(),
+        kind: "host".to_owned(),
+        host: acs::HostVolume { source_path: source.unwrap_or_default() },
+    }
+}
+
+/// As Docker takes it: a path, and options with the size among them.
+fn tmpfs(mount: &ecs::Tmpfs) -> (String, String) {
+    let size = format!("size={}m", mount.size);
+    let options = mount.mount_options.as_deref().unwrap_or_default().iter().cloned().chain([size]);
+    (mount.container_path.clone(), options.collect::<Vec<_>>().join(","))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

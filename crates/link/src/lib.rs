@@ -7,3 +7,4 @@ pub mod encode;
 pub mod report;
 pub mod session;
 pub mod tcs;
+mod volume;

@@ -6,7 +6,7 @@ use crate::ids::{ClusterId, InstanceId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
 use crate::service::Service;
 use crate::state::Meta;
-use crate::task::{Stop, Task, TaskReport};
+use crate::task::{HealthStatus, Stop, Task, TaskReport};
 use crate::task_definition::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,13 @@ pub enum Change {
         at: Millis,
         /// What.
         report: Box<TaskReport>,
+    },
+    /// A node said what the health checks of a task's containers say.
+    TaskHealthReported {
+        /// Which.
+        id: TaskId,
+        /// Containers by name.
+        health: Vec<(Box<str>, HealthStatus)>,
     },
     /// The host of a task is gone for good.
     TaskHostLost {

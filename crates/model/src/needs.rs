@@ -31,6 +31,8 @@ pub struct ContainerNeeds {
     pub name: String,
     /// The task stops when it does.
     pub essential: bool,
+    /// It has a health check.
+    pub health_check: bool,
 }
 
 impl Needs {
@@ -95,7 +97,12 @@ pub fn port_mappings(mode: Option<ecs::NetworkMode>, container: &ecs::ContainerD
 
 impl ContainerNeeds {
     fn of(container: &ecs::ContainerDefinition) -> Self {
-        Self { name: container.name.clone().unwrap_or_default(), essential: container.essential.unwrap_or(true) }
+        let command = container.health_check.as_ref().and_then(|check| check.command.first());
+        Self {
+            name: container.name.clone().unwrap_or_default(),
+            essential: container.essential.unwrap_or(true),
+            health_check: command.is_some_and(|word| word != "NONE"),
+        }
     }
 }
 

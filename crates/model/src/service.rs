@@ -11,7 +11,7 @@
 use crate::Millis;
 use crate::cluster::Tag;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
-use crate::task::LaunchType;
+use crate::task::{LaunchType, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -130,6 +130,9 @@ pub struct Service {
     /// It has said that it is steady, and nothing has happened since.
     #[serde(default)]
     pub steady: bool,
+    /// `healthCheckGracePeriodSeconds`: how long after RUNNING failing checks of a task are of no consequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<u32>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
@@ -185,6 +188,11 @@ impl Service {
     /// The greatest number of tasks that a step may leave: rounded down.
     pub fn upper_bound(&self) -> u32 {
         (u64::from(self.desired) * u64::from(self.maximum) / 100).min(u64::from(u32::MAX)) as u32
+    }
+
+    /// From when on a running task is replaced if its checks fail.
+    pub fn grace_ends(&self, task: &Task) -> Millis {
+        task.times.started + u64::from(self.grace_seconds.unwrap_or(0)) * 1000
     }
 
     /// Adds an event.

@@ -164,6 +164,9 @@ impl State {
                 self.alter_task(*id, |task| task.want_stopped(*at, stop.clone()))
             }
             Change::TaskReported { id, at, report } => self.alter_task(*id, |task| task.take_report(*at, report)),
+            Change::TaskHealthReported { id, health } => self.alter_task(*id, |task| {
+                health.iter().for_each(|(container, health)| task.take_health(container, *health));
+            }),
             Change::TaskHostLost { id, at, reason } => self.alter_task(*id, |task| task.lose_host(*at, reason)),
             Change::TaskForgotten(id) => self.forget_task(*id),
             Change::ClientTokenUsed(token) => self.put_client_token((**token).clone()),

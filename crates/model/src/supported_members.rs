@@ -10,22 +10,32 @@ use wire::ecs::{self, ContainerDefinition, TaskDefinition};
 pub const CONTAINER_SUPPORTED: &[&str] = &[
     "command",
     "cpu",
+    "dependsOn",
+    "dnsSearchDomains",
+    "dnsServers",
     "dockerLabels",
     "entryPoint",
     "environment",
     "essential",
+    "extraHosts",
+    "healthCheck",
+    "hostname",
     "image",
     "memory",
     "memoryReservation",
+    "mountPoints",
     "name",
     "portMappings",
     "privileged",
     "readonlyRootFilesystem",
+    "restartPolicy",
+    "startTimeout",
     "stopTimeout",
     "systemControls",
     "ulimits",
     "user",
     "versionConsistency",
+    "volumesFrom",
     "workingDirectory",
 ];
 
@@ -34,28 +44,18 @@ type Uses<T> = fn(&T) -> bool;
 /// Members of a container definition without an engine, and when a definition uses them.
 pub const CONTAINER_UNSUPPORTED: &[(&str, Uses<ContainerDefinition>)] = &[
     ("credentialSpecs", |c| filled(&c.credential_specs)),
-    ("dependsOn", |c| filled(&c.depends_on)),
     ("disableNetworking", |c| c.disable_networking == Some(true)),
-    ("dnsSearchDomains", |c| filled(&c.dns_search_domains)),
-    ("dnsServers", |c| filled(&c.dns_servers)),
     ("dockerSecurityOptions", |c| filled(&c.docker_security_options)),
     ("environmentFiles", |c| filled(&c.environment_files)),
-    ("extraHosts", |c| filled(&c.extra_hosts)),
     ("firelensConfiguration", |c| c.firelens_configuration.is_some()),
-    ("healthCheck", |c| c.health_check.is_some()),
-    ("hostname", |c| c.hostname.is_some()),
     ("interactive", |c| c.interactive == Some(true)),
     ("links", |c| filled(&c.links)),
-    ("linuxParameters", |c| c.linux_parameters.as_ref().is_some_and(uses_more_than_capabilities)),
+    ("linuxParameters", |c| linux_member(c).is_some()),
     ("logConfiguration", |c| c.log_configuration.is_some()),
-    ("mountPoints", |c| filled(&c.mount_points)),
     ("pseudoTerminal", |c| c.pseudo_terminal == Some(true)),
     ("repositoryCredentials", |c| c.repository_credentials.is_some()),
     ("resourceRequirements", |c| filled(&c.resource_requirements)),
-    ("restartPolicy", |c| c.restart_policy.as_ref().is_some_and(|policy| policy.enabled)),
     ("secrets", |c| filled(&c.secrets)),
-    ("startTimeout", |c| c.start_timeout.is_some()),
-    ("volumesFrom", |c| filled(&c.volumes_from)),
 ];
 
 /// Members of a task definition that act, or that an engine has no part in.
@@ -90,19 +90,47 @@ pub const TASK_UNSUPPORTED: &[(&str, Uses<TaskDefinition>)] = &[
     ("runtimePlatform", |t| t.runtime_platform.as_ref().is_some_and(is_foreign_platform)),
     ("taskRoleArn", |t| t.task_role_arn.is_some()),
     ("trustedExecutionConfiguration", |t| t.trusted_execution_configuration.is_some()),
-    ("volumes", |t| filled(&t.volumes)),
+    ("volumes", |t| t.volumes.iter().flatten().any(is_no_host_volume)),
 ];
 
 fn filled<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-fn uses_more_than_capabilities(linux: &ecs::LinuxParameters) -> bool {
-    let sizes = [linux.max_swap, linux.shared_memory_size, linux.swappiness];
-    filled(&linux.devices)
-        || filled(&linux.tmpfs)
-        || linux.init_process_enabled == Some(true)
-        || sizes.iter().any(Option::is_some)
+/// The first member of `linuxParameters` in use that has no engine; capabilities, sharedMemorySize and tmpfs act.
+fn linux_member(container: &ContainerDefinition) -> Option<&'static str> {
+    let linux = container.linux_parameters.as_ref()?;
+    let unsupported = [
+        ("devices", filled(&linux.devices)),
+        ("initProcessEnabled", linux.init_process_enabled == Some(true)),
+        ("maxSwap", linux.max_swap.is_some()),
+        ("swappiness", linux.swappiness.is_some()),
+    ];
+    unsupported.into_iter().find(|(_, used)| *used).map(|(name, _)| name)
+}
+
+/// Only directories of the host, named or the task's own, have an engine.
+fn is_no_host_volume(volume: &ecs::Volume) -> bool {
+    volume.configured_at_launch == Some(true)
+        || volume.docker_volume_configuration.is_some()
+        || volume.efs_volume_configuration.is_some()
+        || volume.fsx_windows_file_server_volume_configuration.is_some()
+        || volume.s3_files_volume_configuration.is_some()
+}
+
+/// The member of the volume that has no engine.
+fn volume_kind(definition: &TaskDefinition) -> String {
+    let volume = definition.volumes.iter().flatten().find(|volume| is_no_host_volume(volume));
+    let Some(volume) = volume else { return "volumes".to_owned() };
+    let kinds = [
+        ("configuredAtLaunch", volume.configured_at_launch == Some(true)),
+        ("dockerVolumeConfiguration", volume.docker_volume_configuration.is_some()),
+        ("efsVolumeConfiguration", volume.efs_volume_configuration.is_some()),
+        ("fsxWindowsFileServerVolumeConfiguration", volume.fsx_windows_file_server_volume_configuration.is_some()),
+        ("s3filesVolumeConfiguration", volume.s3_files_volume_configuration.is_some()),
+    ];
+    let kind = kinds.iter().find(|(_, used)| *used).map_or("", |(kind, _)| kind);
+    format!("volumes[{}].{kind}", volume.name.as_deref().unwrap_or(""))
 }
 
 fn is_foreign_platform(platform: &ecs::RuntimePlatform) -> bool {
@@ -119,13 +147,21 @@ fn maps_ranges(definition: &TaskDefinition, container: &ContainerDefinition) -> 
 
 /// The members that `definition` uses and no engine implements, by path, in order.
 pub fn unsupported(definition: &TaskDefinition) -> Vec<String> {
-    let task = TASK_UNSUPPORTED.iter().filter(|(_, uses)| uses(definition)).map(|(name, _)| (*name).to_owned());
+    let task = TASK_UNSUPPORTED.iter().filter(|(_, uses)| uses(definition)).map(|(name, _)| match *name {
+        "volumes" => volume_kind(definition),
+        name => name.to_owned(),
+    });
     let containers = definition.container_definitions.as_deref().unwrap_or_default();
     let inside = containers.iter().flat_map(|container| {
         let used = CONTAINER_UNSUPPORTED.iter().filter(|(_, uses)| uses(container));
         let owner = container.name.as_deref().unwrap_or("");
         let ranges = maps_ranges(definition, container).then_some("portMappings.containerPortRange");
-        used.map(|(name, _)| *name).chain(ranges).map(move |name| format!("containerDefinitions[{owner}].{name}"))
+        used.map(|(name, _)| *name).chain(ranges).map(move |name| {
+            match linux_member(container).filter(|_| name == "linuxParameters") {
+                Some(member) => format!("containerDefinitions[{owner}].linuxParameters.{member}"),
+                None => format!("containerDefinitions[{owner}].{name}"),
+            }
+        })
     });
     task.chain(inside).collect()
 }
@@ -146,6 +182,38 @@ mod tests {
         let set: BTreeSet<String> = all.iter().cloned().collect();
         assert_eq!(set.len(), all.len(), "a member is listed twice");
         set
+    }
+
+    #[test]
+    fn what_has_no_engine_is_named_in_full() {
+        let used = |container: serde_json::Value, volumes: serde_json::Value| {
+            let text =
+                serde_json::json!({"networkMode": "awsvpc", "containerDefinitions": [container], "volumes": volumes});
+            unsupported(&wire::FromJson::from_json_str(&text.to_string()).unwrap())
+        };
+        let volume = |kind: &str, value: serde_json::Value| serde_json::json!([{"name": "v", kind: value}]);
+        let acting = serde_json::json!({"name": "a", "hostname": "h", "dnsServers": ["1.1.1.1"], "startTimeout": 3,
+            "extraHosts": [{"hostname": "x", "ipAddress": "1.1.1.1"}], "healthCheck": {"command": ["CMD", "x"]},
+            "linuxParameters": {"sharedMemorySize": 1, "tmpfs": [{"containerPath": "/x", "size": 1}]},
+            "restartPolicy": {"enabled": true}, "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]});
+        assert_eq!(used(acting, volume("host", serde_json::json!({"sourcePath": "/srv"}))), Vec::<String>::new());
+        for (linux, path) in [
+            (serde_json::json!({"initProcessEnabled": true}), "initProcessEnabled"),
+            (serde_json::json!({"maxSwap": 1}), "maxSwap"),
+            (serde_json::json!({"swappiness": 1}), "swappiness"),
+            (serde_json::json!({"devices": [{"hostPath": "/dev/x"}]}), "devices"),
+        ] {
+            let container = serde_json::json!({"name": "a", "linuxParameters": linux});
+            let path = format!("containerDefinitions[a].linuxParameters.{path}");
+            assert_eq!(used(container, serde_json::json!([])), [path]);
+        }
+        for (kind, value) in [
+            ("configuredAtLaunch", serde_json::json!(true)),
+            ("dockerVolumeConfiguration", serde_json::json!({})),
+            ("efsVolumeConfiguration", serde_json::json!({"fileSystemId": "fs-1"})),
+        ] {
+            assert_eq!(used(serde_json::json!({"name": "a"}), volume(kind, value)), [format!("volumes[v].{kind}")]);
+        }
     }
 
     #[test]

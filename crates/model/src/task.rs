@@ -9,6 +9,7 @@
 
 use crate::Millis;
 use crate::cluster::Tag;
+pub use crate::health::HealthStatus;
 use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::port::{HostPort, PortMapping};
 use serde::{Deserialize, Serialize};
@@ -185,6 +186,9 @@ pub struct Container {
     /// Ports of its host that lead to it, once its node has told.
     #[serde(default, skip_serializing_if = "<[PortMapping]>::is_empty")]
     pub bindings: Box<[PortMapping]>,
+    /// What its health check says; `None`: its definition has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
 }
 
 /// A task's network interface.
@@ -569,7 +573,7 @@ fn first(field: &mut Millis, value: Millis) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ids::Ids;
 
@@ -601,6 +605,7 @@ mod tests {
                     exit_code: None,
                     reason: None,
                     bindings: Box::default(),
+                    health: None,
                 })
                 .into(),
             eni: Some(Eni {

@@ -1,15 +1,14 @@
-//! One task on this node, and `advance`, which looks at all of it and orders whatever is missing.
+//! One task on this node, and what the host's events make of it. `advance` looks at all of it and orders whatever is
+//! missing.
 
 use crate::Millis;
-use crate::hands::{Attachment, Command, ContainerNetwork, Event, Exit, TaskKey};
+use crate::hands::{Attachment, ContainerNetwork, Event, Exit};
+use crate::health::Health;
 use crate::report::Reports;
-use crate::spec;
+use crate::{restart, spec};
 use link::acs;
 use model::task::Phase;
-use std::collections::VecDeque;
 
-/// Seconds between stop signal and SIGKILL when a container does not say (ECS_CONTAINER_STOP_TIMEOUT).
-const STOP_TIMEOUT_S: i64 = 30;
 /// Between tries to write down that a task has ended.
 const END_RETRY_MS: Millis = 1_000;
 /// What `OutOfMemoryError` says, in ECS's words.
@@ -71,6 +70,19 @@ pub(crate) struct Held {
     pub runtime_id: Option<String>,
     /// When SIGKILL follows, once it was asked to end; `Some(0)`: it was sent, or is left to the release of the task.
     pub kill_at: Option<Millis>,
+    /// When it was last started; zero: never.
+    pub started_at: Millis,
+    /// How often its policy had it started again.
+    pub restarts: u32,
+    /// When it has a health check.
+    pub health: Option<Health>,
+}
+
+impl Held {
+    /// It has ended, or hangs and is left to the release of the task.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Stopped(_)) || (self.stage == Stage::Starting && self.kill_at == Some(0))
+    }
 }
 
 /// A task.
@@ -98,6 +110,8 @@ pub(crate) struct Entry {
     pub pull_stopped: Millis,
     pub execution_stopped: Millis,
     pub reports: Reports,
+    /// What is known of its containers' health has not been told.
+    pub health_news: bool,
 }
 
 impl Entry {
@@ -110,6 +124,9 @@ impl Entry {
             stage: Stage::Pending,
             runtime_id: None,
             kill_at: None,
+            started_at: 0,
+            restarts: 0,
+            health: Health::of(container),
         });
         let mut entry = Self {
             containers: containers.collect(),
@@ -128,6 +145,7 @@ impl Entry {
             pull_stopped: 0,
             execution_stopped: 0,
             reports: Reports::default(),
+            health_news: false,
             message,
         };
         match spec::attachment(&entry.message) {
@@ -205,6 +223,11 @@ impl Entry {
             Event::ContainerFailed { container, exit, .. } | Event::ContainerExited { container, exit, .. } => {
                 self.ended(&container, exit);
             }
+            Event::HealthChecked { container, code, .. } => {
+                let health = self.held(&container).and_then(|held| held.health.as_mut());
+                let changed = health.is_some_and(|health| health.take(now, code == 0));
+                self.health_news |= changed;
+            }
             Event::Released { .. } => self.released(),
             Event::Found { .. } | Event::FoundAll | Event::Recorded { .. } | Event::Forgotten { .. } => {}
         }
@@ -257,8 +280,12 @@ impl Entry {
             && held.stage == Stage::Starting
         {
             held.stage = Stage::Running;
+            held.started_at = at;
             // A stop that came meanwhile begins now, with its whole grace.
             held.kill_at = None;
+            let again = held.restarts > 0;
+            let changed = held.health.as_mut().is_some_and(|health| health.begin(at, again));
+            self.health_news |= changed;
         }
         if self.has_started() {
             self.reach(Phase::Started, at);
@@ -266,12 +293,18 @@ impl Entry {
         }
     }
 
-    fn ended(&mut self, container: &str, mut exit: Exit) {
+    pub fn ended(&mut self, container: &str, mut exit: Exit) {
         if exit.out_of_memory {
             exit.reason = Some(OUT_OF_MEMORY.to_owned());
         }
         let at = exit.at;
+        let policy = restart::policy(&self.message, container).filter(|_| !self.stop_wanted).cloned();
         let Some(held) = self.held(container).filter(|held| !matches!(held.stage, Stage::Stopped(_))) else { return };
+        if policy.is_some_and(|policy| restart::again(&policy, held.started_at, &exit)) {
+            held.restarts += 1;
+            held.stage = Stage::Pending;
+            return;
+        }
         held.stage = Stage::Stopped(exit);
         if held.essential {
             self.execution_stopped = self.execution_stopped.max(at);
@@ -307,99 +340,8 @@ impl Entry {
         self.containers.iter().all(|held| match &held.stage {
             Stage::Running => true,
             Stage::Stopped(exit) => exit.code.is_some() || (!held.essential && exit.reason.is_some()),
-            Stage::Pending | Stage::Starting => false,
+            Stage::Pending | Stage::Starting => held.restarts > 0,
         })
-    }
-
-    /// Orders whatever is missing.
-    pub fn advance(&mut self, now: Millis, task: &TaskKey, commands: &mut VecDeque<Command>) {
-        if std::mem::take(&mut self.undo_wanted) {
-            commands.push_back(Command::Release { task: task.clone() });
-        }
-        if self.life == Life::Held {
-            match self.stop_wanted {
-                false => self.advance_start(task, commands),
-                true => self.advance_stop(now, task, commands),
-            }
-        }
-        if self.life == Life::Closing && self.end_retry_at <= now {
-            self.end_retry_at = Millis::MAX;
-            commands.push_back(Command::Record { task: task.clone(), record: crate::recover::end_record(self) });
-        }
-        if self.life == Life::Released && self.reports.stop_delivered() {
-            self.life = Life::Forgetting;
-            commands.push_back(Command::Forget { task: task.clone() });
-        }
-    }
-
-    fn advance_start(&mut self, task: &TaskKey, commands: &mut VecDeque<Command>) {
-        if let (Wish::Wanted, Some(attachment)) = (&self.network, &self.attachment) {
-            commands.push_back(Command::AttachNetwork { task: task.clone(), attachment: attachment.clone() });
-            self.network = Wish::Asked;
-        }
-        if self.supervisor == Wish::Wanted {
-            let limits = spec::limits(&self.message);
-            commands.push_back(Command::Supervise { task: task.clone(), limits });
-            self.supervisor = Wish::Asked;
-        }
-        let supervised = self.supervisor == Wish::Ready(());
-        for (number, (held, container)) in self.containers.iter_mut().zip(&self.message.containers).enumerate() {
-            if held.image == Wish::Wanted && held.stage == Stage::Pending {
-                let (image, name) = (container.image.clone(), held.name.clone());
-                commands.push_back(Command::PrepareImage { task: task.clone(), container: name, image });
-                held.image = Wish::Asked;
-            }
-            if let (true, Wish::Ready(networks), Some(attachment), Stage::Pending, Wish::Ready(digest)) =
-                (supervised, &self.network, &self.attachment, &held.stage, &held.image)
-            {
-                let mut spec = spec::container(container, digest);
-                spec::join(&mut spec, task, number, attachment, networks.get(number));
-                commands.push_back(Command::StartContainer { task: task.clone(), spec: Box::new(spec) });
-                held.stage = Stage::Starting;
-            }
-        }
-    }
-
-    fn advance_stop(&mut self, now: Millis, task: &TaskKey, commands: &mut VecDeque<Command>) {
-        for (held, container) in self.containers.iter_mut().zip(&self.message.containers) {
-            match held.stage {
-                Stage::Stopped(_) => {}
-                Stage::Pending => {
-                    held.stage = Stage::Stopped(Exit { code: None, out_of_memory: false, reason: None, at: now });
-                }
-                // One that is being started is asked to end as soon as it runs, and killed with the rest if it hangs.
-                Stage::Starting => {
-                    let kill_at = held.kill_at.get_or_insert(now + stop_timeout_ms(container));
-                    if *kill_at <= now {
-                        *kill_at = 0;
-                    }
-                }
-                Stage::Running => stop_running(now, task, held, container, commands),
-            }
-        }
-        let hangs = |held: &Held| held.stage == Stage::Starting && held.kill_at == Some(0);
-        let over = |held: &Held| matches!(held.stage, Stage::Stopped(_)) || hangs(held);
-        if !self.containers.iter().all(over) {
-            return;
-        }
-        // One whose record cannot be read has nothing to write down.
-        if self.end_recorded || self.end_retry_at != 0 || self.message.arn.is_empty() {
-            self.life = Life::Releasing;
-            commands.push_back(Command::Release { task: task.clone() });
-        } else {
-            self.life = Life::Ending;
-            commands.push_back(Command::Record { task: task.clone(), record: crate::recover::end_record(self) });
-        }
-    }
-
-    /// When `advance` has something to do because time has passed.
-    pub fn next_wake(&self) -> Option<Millis> {
-        let held = self.life == Life::Held && self.stop_wanted;
-        let alive = |container: &&Held| !matches!(container.stage, Stage::Stopped(_));
-        let kills = self.containers.iter().filter(alive).filter_map(|held| held.kill_at).filter(|at| *at != 0);
-        let kill = held.then(|| kills.min()).flatten();
-        let retry = (self.life == Life::Closing && self.end_retry_at != Millis::MAX).then_some(self.end_retry_at);
-        kill.into_iter().chain(retry).chain(self.reports.next_try()).min()
     }
 
     /// Digests of its images.
@@ -412,32 +354,5 @@ impl Entry {
 
     pub fn is_forgetting(&self) -> bool {
         self.life == Life::Forgetting
-    }
-}
-
-fn stop_timeout_ms(container: &acs::Container) -> Millis {
-    let seconds = container.stop_timeout.unwrap_or(STOP_TIMEOUT_S).clamp(0, 7 * 86_400);
-    seconds.unsigned_abs() * 1000
-}
-
-fn stop_running(
-    now: Millis,
-    task: &TaskKey,
-    held: &mut Held,
-    container: &acs::Container,
-    commands: &mut VecDeque<Command>,
-) {
-    let order = |force| Command::StopContainer { task: task.clone(), container: container.name.clone(), force };
-    match held.kill_at {
-        None => {
-            held.kill_at = Some(now + stop_timeout_ms(container));
-            commands.push_back(order(false));
-        }
-        Some(0) => {}
-        Some(at) if at <= now => {
-            held.kill_at = Some(0);
-            commands.push_back(order(true));
-        }
-        Some(_) => {}
     }
 }

@@ -120,6 +120,31 @@ pub struct ContainerSpec {
     pub hosts: Vec<(String, String)>,
     /// The signal that asks it to end; `None`: the image's, else SIGTERM.
     pub stop_signal: Option<String>,
+    /// What is mounted into it.
+    pub mounts: Vec<Mount>,
+    /// How often it was started before. A higher number than that of a container that has ended starts it again, on the
+    /// same writable layer.
+    pub attempt: u32,
+}
+
+/// Something mounted into a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where it comes from.
+    pub source: MountSource,
+    /// Where it is seen, absolute.
+    pub path: String,
+    /// It cannot be written to.
+    pub read_only: bool,
+}
+
+/// Where a mount comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A path of the host, absolute; a directory that is not there is made.
+    Host(String),
+    /// A directory of the task's own, by the name of its volume; it goes with the task.
+    Task(String),
 }
 
 /// What a node orders. Each is answered by the event named in its comment; each may be said again at any time.
@@ -170,6 +195,17 @@ pub enum Command {
         container: String,
         /// SIGKILL instead of the stop signal.
         force: bool,
+    },
+    /// Run a health check inside a container that runs → `HealthChecked`. One that is under way is not begun again.
+    CheckHealth {
+        /// The task.
+        task: TaskKey,
+        /// The container.
+        container: String,
+        /// A program with its arguments.
+        command: Vec<String>,
+        /// After this it is killed.
+        timeout_ms: u64,
     },
     /// End the supervisor, kill what is left, remove cgroups, mounts and namespace, keep the directory → `Released`.
     Release {
@@ -225,6 +261,9 @@ pub struct FoundContainer {
     pub started_at: Option<u64>,
     /// Set when it has ended.
     pub exit: Option<Exit>,
+    /// See `ContainerSpec`.
+    #[serde(default)]
+    pub attempt: u32,
 }
 
 /// What a node's machine tells it.
@@ -341,6 +380,15 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// See `Command::CheckHealth`.
+    HealthChecked {
+        /// The task.
+        task: TaskKey,
+        /// The container.
+        container: String,
+        /// The program's exit code; anything but zero when it was killed or could not be run.
+        code: i32,
+    },
     /// See `Command::Release`.
     Released {
         /// The task.
@@ -370,6 +418,7 @@ impl Event {
             | Self::ContainerStarted { task, .. }
             | Self::ContainerFailed { task, .. }
             | Self::ContainerExited { task, .. }
+            | Self::HealthChecked { task, .. }
             | Self::Released { task }
             | Self::Forgotten { task } => Some(task),
             Self::FoundAll => None,
@@ -387,6 +436,7 @@ impl Command {
             | Self::Supervise { task, .. }
             | Self::StartContainer { task, .. }
             | Self::StopContainer { task, .. }
+            | Self::CheckHealth { task, .. }
             | Self::Release { task }
             | Self::NoteReported { task, .. }
             | Self::Forget { task } => task,

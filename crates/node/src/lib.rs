@@ -9,12 +9,17 @@
 //! What survives it is on the host, one directory for each task, and comes back as `Event::Found` at the next start.
 #![forbid(unsafe_code)]
 
+mod advance;
 mod channel;
 mod entry;
 pub mod hands;
+mod health;
+mod order;
 mod recover;
 mod report;
+mod restart;
 mod spec;
+mod telemetry;
 
 pub use report::Outcome;
 
@@ -22,6 +27,7 @@ use entry::Entry;
 use hands::{Command, Event, TaskKey};
 use link::report::StateChange;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use telemetry::Telemetry;
 
 /// Milliseconds since the epoch.
 pub type Millis = u64;
@@ -49,6 +55,7 @@ pub struct Node {
     found_all: bool,
     /// Tasks whose end was told and heard, and when.
     over: BTreeMap<TaskKey, Millis>,
+    telemetry: Telemetry,
 }
 
 /// How long a task is remembered after its end. A payload that was written before the control plane heard of the end
@@ -75,6 +82,7 @@ impl Node {
             sequence: 0,
             found_all: false,
             over: BTreeMap::new(),
+            telemetry: Telemetry::default(),
         }
     }
 
@@ -129,11 +137,12 @@ impl Node {
             .map(|(task, _)| task.clone())
             .collect();
         due.iter().for_each(|task| self.advance(now, task));
+        self.repeat_health(now);
     }
 
     /// When `handle_time` has something to do.
     pub fn next_wake(&self) -> Option<Millis> {
-        self.tasks.values().filter_map(Entry::next_wake).min()
+        self.tasks.values().filter_map(Entry::next_wake).chain(self.next_repeat()).min()
     }
 
     /// The next order to the host.

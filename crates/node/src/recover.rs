@@ -4,6 +4,7 @@ use crate::Millis;
 use crate::entry::{Entry, Life, Stage, Wish};
 use crate::hands::{Exit, FoundContainer};
 use crate::report::Reports;
+use crate::restart;
 use link::acs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -107,10 +108,21 @@ fn ended(now: Millis, mut entry: Entry, end: End) -> Entry {
 }
 
 fn take_container(entry: &mut Entry, found: &FoundContainer, supervised: bool) {
+    let policy = restart::policy(&entry.message, &found.name).cloned();
     let Some(held) = entry.containers.iter_mut().find(|held| held.name == found.name) else { return };
     held.runtime_id = Some(found.runtime_id.clone()).filter(|id| !id.is_empty());
     held.image = Wish::Ready(found.image_digest.clone());
+    (held.started_at, held.restarts) = (found.started_at.unwrap_or(0), found.attempt);
+    if let (Some(health), Some(at)) = (&mut held.health, found.started_at) {
+        health.begin(at, false);
+    }
+    let again = |exit: &Exit| policy.as_ref().is_some_and(|policy| restart::again(policy, held.started_at, exit));
     held.stage = match (&found.exit, supervised, found.started_at) {
+        // It ended while the node was away, or the node had no time to start it again.
+        (Some(exit), true, _) if again(exit) => {
+            held.restarts += 1;
+            Stage::Pending
+        }
         (Some(exit), _, _) => Stage::Stopped(told(exit)),
         (None, true, Some(_)) => Stage::Running,
         // Created and not started: the order is given again, and hands finish what was half done.

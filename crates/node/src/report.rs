@@ -124,6 +124,8 @@ impl Entry {
 
 fn container(held: &crate::entry::Held, network: Option<&ContainerNetwork>) -> ContainerReport {
     let (status, exit) = match &held.stage {
+        // Between two runs of one that is started again it counts as running.
+        Stage::Pending | Stage::Starting if held.restarts > 0 => (ContainerStatus::Running, None),
         Stage::Pending | Stage::Starting => (ContainerStatus::Pending, None),
         Stage::Running => (ContainerStatus::Running, None),
         Stage::Stopped(exit) => (ContainerStatus::Stopped, Some(exit)),

@@ -1,6 +1,9 @@
 //! The agent's Task message read as what the host must make of it.
 
-use crate::hands::{Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, TaskKey, TaskLimits, Ulimit};
+use crate::hands::{
+    Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, Mount, MountSource, TaskKey, TaskLimits,
+    Ulimit,
+};
 use link::acs;
 use model::port::{PortMapping, Protocol};
 use std::net::Ipv4Addr;
@@ -73,7 +76,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// A container as it must be made, but for its network.
-pub(crate) fn container(container: &acs::Container, digest: &str) -> ContainerSpec {
+pub(crate) fn container(task: &acs::Task, container: &acs::Container, digest: &str) -> ContainerSpec {
     let config: acs::Config = serde_json::from_str(&container.docker_config.config).unwrap_or_default();
     let host: acs::HostConfig = serde_json::from_str(&container.docker_config.host_config).unwrap_or_default();
     let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
@@ -97,16 +100,19 @@ pub(crate) fn container(container: &acs::Container, digest: &str) -> ContainerSp
         capabilities_drop: host.cap_drop,
         ulimits: host.ulimits.into_iter().map(ulimit).collect(),
         sysctls: host.sysctls.into_iter().collect(),
-        shm_bytes: None,
-        tmpfs: Vec::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        hosts: Vec::new(),
+        shm_bytes: host.shm_size.and_then(positive),
+        tmpfs: host.tmpfs.iter().map(|(path, options)| tmpfs(path, options)).collect(),
+        dns: host.dns.iter().filter_map(|address| address.parse().ok()).collect(),
+        dns_search: host.dns_search,
+        hosts: host.extra_hosts.iter().filter_map(|line| extra_host(line)).collect(),
         stop_signal: config.stop_signal,
+        mounts: mounts(task, container),
+        attempt: 0,
     }
 }
 
-/// The network of the container of that number, and the names that come with it.
+/// The network of the container of that number, and the names that come with it; what the definition says of resolvers
+/// wins.
 pub(crate) fn join(
     spec: &mut ContainerSpec,
     task: &TaskKey,
@@ -117,9 +123,9 @@ pub(crate) fn join(
     match attachment {
         Attachment::Interface(interface) => {
             let domain = interface.host_name.split_once('.');
-            spec.dns = vec![interface.resolver];
-            spec.dns_search = domain.map(|(_, domain)| domain.to_owned()).into_iter().collect();
-            spec.hosts = vec![(interface.host_name.clone(), interface.address.to_string())];
+            let domain: Vec<String> = domain.map(|(_, domain)| domain.to_owned()).into_iter().collect();
+            names(spec, &[interface.resolver], &domain);
+            spec.hosts.insert(0, (interface.host_name.clone(), interface.address.to_string()));
             spec.host_name.get_or_insert_with(|| interface.host_name.clone());
         }
         Attachment::Host(_) => spec.network = Joined::Host,
@@ -129,12 +135,58 @@ pub(crate) fn join(
             let key = task.as_str().get(..10).unwrap_or_default();
             let name = spec.host_name.get_or_insert_with(|| format!("{key}{number:02x}")).clone();
             if let Some(own) = own {
-                spec.dns.clone_from(&own.dns);
-                spec.dns_search.clone_from(&own.dns_search);
-                spec.hosts = own.address.map(|address| (name, address.to_string())).into_iter().collect();
+                names(spec, &own.dns, &own.dns_search);
+                if let Some(address) = own.address {
+                    spec.hosts.insert(0, (name, address.to_string()));
+                }
             }
         }
     }
+}
+
+fn names(spec: &mut ContainerSpec, resolvers: &[Ipv4Addr], search: &[String]) {
+    if spec.dns.is_empty() {
+        spec.dns = resolvers.to_vec();
+    }
+    if spec.dns_search.is_empty() {
+        spec.dns_search = search.to_vec();
+    }
+}
+
+/// The container's own mount points, then those of the containers whose volumes it shares; the first of a path wins.
+fn mounts(task: &acs::Task, container: &acs::Container) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = container.mount_points.iter().filter_map(|point| mount(task, point)).collect();
+    for from in &container.volumes_from {
+        let other = task.containers.iter().find(|other| other.name == from.source_container);
+        for point in other.map(|other| other.mount_points.as_slice()).unwrap_or_default() {
+            let shared = mount(task, point).filter(|shared| mounts.iter().all(|known| known.path != shared.path));
+            mounts.extend(shared.map(|shared| Mount { read_only: shared.read_only || from.read_only, ..shared }));
+        }
+    }
+    mounts
+}
+
+fn mount(task: &acs::Task, point: &acs::MountPoint) -> Option<Mount> {
+    let volume = task.volumes.iter().find(|volume| volume.name == point.source_volume)?;
+    let source = match volume.host.source_path.as_str() {
+        "" => MountSource::Task(volume.name.clone()),
+        path => MountSource::Host(path.to_owned()),
+    };
+    Some(Mount { source, path: point.container_path.clone(), read_only: point.read_only })
+}
+
+/// Docker's text of a tmpfs: the options, the size among them in MiB.
+fn tmpfs(path: &str, options: &str) -> (String, u64, Vec<String>) {
+    let (sizes, others): (Vec<&str>, Vec<&str>) = options.split(',').partition(|option| option.starts_with("size="));
+    let mib = sizes.last().and_then(|size| size.strip_prefix("size=")?.strip_suffix('m')?.parse::<u64>().ok());
+    let others = others.into_iter().filter(|option| !["", "defaults"].contains(option));
+    (path.to_owned(), mib.unwrap_or(0) * MIB, others.map(str::to_owned).collect())
+}
+
+/// Docker's `name:address`.
+fn extra_host(line: &str) -> Option<(String, String)> {
+    let (name, address) = line.split_once(':')?;
+    Some((name.to_owned(), address.to_owned()))
 }
 
 /// A negative limit means no limit, as in Docker.

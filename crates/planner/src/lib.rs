@@ -219,6 +219,7 @@ mod tests {
                 image_digest: None,
                 exit_code: None,
                 reason: None,
+                health: None,
                 bindings: bound.into(),
             }]),
             eni: None,

@@ -27,6 +27,8 @@ pub struct Plan {
 /// Tasks of a service, sorted by what a step may do with them.
 struct Tasks<'a> {
     primary: Vec<&'a Task>,
+    /// Of the PRIMARY deployment too, but failing their health checks: replaced, then stopped.
+    sick: Vec<&'a Task>,
     older: Vec<&'a Task>,
     health: Health,
 }
@@ -35,12 +37,17 @@ impl<'a> Tasks<'a> {
     fn sort(state: &'a State, service: &Service, health: Health) -> Self {
         let number = service.primary().map(|deployment| deployment.number);
         let live = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running);
-        let (primary, older) = live.partition(|task| task.service.map(|m| m.deployment) == number);
-        Self { primary, older, health }
+        let (primary, older): (Vec<_>, Vec<_>) = live.partition(|task| task.service.map(|m| m.deployment) == number);
+        let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
+        Self { primary, sick, older, health }
     }
 
     fn healthy(&self, tasks: &[&Task]) -> u32 {
         tasks.iter().filter(|task| self.health.is_healthy(task)).count() as u32
+    }
+
+    fn live(&self) -> u32 {
+        (self.primary.len() + self.sick.len() + self.older.len()) as u32
     }
 
     /// Those that are missed least first: unhealthy ones, then the newest.
@@ -69,7 +76,9 @@ fn keep(state: &State, service: &Service, health: Health) -> Plan {
         start_missing(service, &tasks, &mut plan);
         retire(service, &tasks, &mut plan);
     }
+    let sick = stop_sick(service, &tasks, &mut plan);
     let mut altered = service.clone();
+    sick.into_iter().for_each(|task| note_sick(&mut altered, task, health.now));
     settle(state, &mut altered, &tasks, &plan);
     if altered != *service {
         altered.version += 1;
@@ -89,12 +98,44 @@ fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> u32 {
 }
 
 fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
-    let live = (tasks.primary.len() + tasks.older.len()) as u32;
     let missing = service.desired.saturating_sub(tasks.primary.len() as u32);
-    // With nothing older there is no deployment to bound: the count is simply kept.
-    let room = if tasks.older.is_empty() { missing } else { service.upper_bound().saturating_sub(live) };
-    let waits = service.primary().is_some_and(|deployment| deployment.retry_at > tasks.health.now);
-    plan.starts = if waits { 0 } else { missing.min(room) };
+    // With nothing to replace there is nothing to bound: the count is simply kept.
+    let replaces = !tasks.older.is_empty() || !tasks.sick.is_empty();
+    let room = if replaces { service.upper_bound().saturating_sub(tasks.live()) } else { missing };
+    plan.starts = if waits(service, tasks) { 0 } else { missing.min(room) };
+}
+
+fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
+    service.primary().is_some_and(|deployment| deployment.retry_at > tasks.health.now)
+}
+
+/// Stops tasks that fail their checks when healthy ones have made them redundant, or at once where their replacements
+/// need their room. As they are not healthy, no bound keeps them.
+fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+    let sick = tasks.sick.len() as u32;
+    let redundant = (tasks.healthy(&tasks.primary).min(service.desired) + sick).saturating_sub(service.desired);
+    let missing = service.desired.saturating_sub(tasks.primary.len() as u32).saturating_sub(plan.starts);
+    let blocked = if waits(service, tasks) { 0 } else { missing };
+    let most = service.upper_bound().max(service.desired);
+    let over = (tasks.primary.len() as u32 + sick).saturating_sub(most);
+    let stopped = redundant.max(blocked).max(over).min(sick) as usize;
+    let stopped: Vec<TaskId> = tasks.by_worth(&tasks.sick).into_iter().take(stopped).map(|task| task.id).collect();
+    plan.stops.extend(stopped.iter().map(|task| (*task, "Task failed container health checks".to_owned())));
+    stopped
+}
+
+/// A task that fails its checks counts as a failed start, as on AWS: one that always does is tried with patience.
+fn note_sick(service: &mut Service, task: TaskId, now: Millis) {
+    service.steady = false;
+    let message = format!("(service {}) (task {task}) failed container health checks.", service.name);
+    service.say(now, message);
+    if let Some(primary) = service.deployments.first_mut() {
+        primary.failures += 1;
+        primary.failed += 1;
+        primary.retry_at = now + backoff_ms(primary.failures);
+        primary.trouble = Some(format!("Task {task} failed container health checks").into());
+        primary.updated_at = now;
+    }
 }
 
 /// Stops tasks of older deployments: all that are not healthy, as nobody misses them; those that healthy newer ones
@@ -129,6 +170,7 @@ fn settle(state: &State, service: &mut Service, tasks: &Tasks<'_>, plan: &Plan) 
     let mut kept = keep.iter();
     service.deployments.retain(|_| kept.next() == Some(&true));
     let steady = tasks.healthy(&tasks.primary) == service.desired
+        && tasks.sick.is_empty()
         && tasks.primary.len() as u32 == service.desired
         && service.deployments.len() == 1
         && plan.stops.is_empty();
@@ -142,7 +184,7 @@ fn settle(state: &State, service: &mut Service, tasks: &Tasks<'_>, plan: &Plan) 
         service.say(now, format!("(service {name}) the deployment cannot go on: {why}."));
         return;
     }
-    let settled = |task: &&Task| tasks.health.is_running(task) && task.times.started + SETTLED_MS <= now;
+    let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
     if primary.failures > 0 && tasks.primary.iter().any(settled) {
         (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
     }
@@ -168,14 +210,14 @@ fn is_stuck(service: &Service, tasks: &Tasks<'_>, plan: &Plan) -> bool {
     let missing = (tasks.primary.len() as u32) < service.desired;
     let coming = tasks.healthy(&tasks.primary) < tasks.primary.len() as u32;
     let idle = plan.starts == 0 && plan.stops.is_empty();
-    let full = (tasks.primary.len() + tasks.older.len()) as u32 >= service.upper_bound();
+    let full = tasks.live() >= service.upper_bound();
     missing && idle && !coming && full && !tasks.older.is_empty()
 }
 
 fn drain(state: &State, service: &Service, health: Health) -> Plan {
     let tasks = Tasks::sort(state, service, health);
     let mut plan = Plan::default();
-    for task in tasks.primary.iter().chain(&tasks.older) {
+    for task in tasks.primary.iter().chain(&tasks.sick).chain(&tasks.older) {
         plan.stops.push((task.id, "The service was deleted.".to_owned()));
     }
     let gone = state.service_tasks(service.id).all(|task| task.status == TaskStatus::Stopped);
@@ -190,15 +232,18 @@ fn drain(state: &State, service: &Service, health: Health) -> Plan {
     plan
 }
 
-/// When a task will have proved healthy, when the next try is due, when failures are forgotten.
+/// When a task will have proved healthy, when the grace of a failing one ends, when the next try is due, when failures are
+/// forgotten.
 fn next_look(service: &Service, tasks: &Tasks<'_>) -> Option<Millis> {
     let now = tasks.health.now;
     let running = tasks.primary.iter().chain(&tasks.older).filter(|task| tasks.health.is_running(task));
-    let proofs = running.clone().map(|task| tasks.health.healthy_at(task));
+    let unchecked = running.clone().filter(|task| task.passes_checks().is_none());
+    let proofs = unchecked.map(|task| tasks.health.healthy_at(task));
+    let graces = running.clone().filter(|task| task.is_unhealthy()).map(|task| service.grace_ends(task));
     let failing = service.primary().filter(|deployment| deployment.failures > 0);
     let settled = running.filter(|_| failing.is_some()).map(|task| task.times.started + SETTLED_MS);
     let retry = service.primary().map(|deployment| deployment.retry_at);
-    proofs.chain(settled).chain(retry).filter(|at| *at > now).min()
+    proofs.chain(graces).chain(settled).chain(retry).filter(|at| *at > now).min()
 }
 
 /// Notes that a task of the service has ended by itself: a start that failed when it ended before it had settled.

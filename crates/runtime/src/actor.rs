@@ -41,6 +41,11 @@ pub(crate) enum Order {
         container: String,
         force: bool,
     },
+    Check {
+        container: String,
+        command: Vec<String>,
+        timeout_ms: u64,
+    },
     Release,
     NoteReported(String),
     Forget,
@@ -101,6 +106,9 @@ impl Actor {
             Order::Start(spec) => self.start(*spec).await,
             Order::Stop { container, force } => {
                 self.send(&protocol::Order::Stop { container, force }).await;
+            }
+            Order::Check { container, command, timeout_ms } => {
+                self.send(&protocol::Order::Check { container, command, timeout_ms }).await;
             }
             Order::Release => self.release().await,
             Order::NoteReported(status) => {
@@ -269,7 +277,8 @@ impl Actor {
             return;
         }
         let network = self.shared.place.network(&self.task, spec.network);
-        let start = Start { spec, image: image.config, layers: image.layers, network };
+        let volumes = self.directory.volumes();
+        let start = Start { spec, image: image.config, layers: image.layers, network, volumes };
         self.send(&protocol::Order::Start(Box::new(start))).await;
     }
 
@@ -288,6 +297,9 @@ impl Actor {
             Report::Exited { container, exit } => {
                 self.tell(|task| Event::ContainerExited { task, container, exit });
             }
+            Report::Checked { container, code } => {
+                self.tell(|task| Event::HealthChecked { task, container, code });
+            }
             Report::Refused { message } => self.refused = Some(message),
             // Asked for and taken in `state`.
             Report::State { .. } => {}
@@ -303,18 +315,22 @@ impl Actor {
             tracing::error!(task = %self.task, %error, "release failed");
         }
         // Moved away first: the task may be started again, and its new root must not be what is being deleted.
-        let (writable, aside) = (self.directory.rootfs(), self.directory.path().join("rootfs.old"));
+        let of_task = [self.directory.rootfs(), self.directory.volumes()];
+        let pairs = of_task.map(|made| (made.clone(), made.with_extension("old")));
         let moved = tokio::task::spawn_blocking({
-            let aside = aside.clone();
+            let pairs = pairs.clone();
             move || {
-                let _ = std::fs::remove_dir_all(&aside);
-                std::fs::rename(&writable, &aside).or_else(|_| std::fs::remove_dir_all(&writable))
+                for (made, aside) in pairs {
+                    let _ = std::fs::remove_dir_all(&aside);
+                    // One that was never made cannot be moved, and need not be.
+                    let _ = std::fs::rename(&made, &aside).or_else(|_| std::fs::remove_dir_all(&made));
+                }
             }
         });
-        // One that was never made cannot be moved, and need not be.
         let _ = moved.await;
         self.tell(|task| Event::Released { task });
-        tokio::task::spawn_blocking(move || drop(std::fs::remove_dir_all(aside)));
+        let remove = |(_, aside): (_, std::path::PathBuf)| drop(std::fs::remove_dir_all(aside));
+        tokio::task::spawn_blocking(move || pairs.into_iter().for_each(remove));
     }
 
     /// Asks it to end, and tells the exits that it still reports.

@@ -107,6 +107,11 @@ impl TaskDirectory {
         self.path.join("rootfs")
     }
 
+    /// The task's own volumes, by name.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.path.join("volumes")
+    }
+
     /// The spool of a container's output.
     pub(crate) fn output(&self, container: &str) -> PathBuf {
         self.path.join("output").join(file_name(container))
@@ -188,6 +193,7 @@ mod tests {
             image_digest: "sha256:0".into(),
             started_at: Some(1),
             exit: None,
+            attempt: 0,
         };
         directory.write_exit(&container).expect("write");
         assert_eq!(directory.exits(), [container]);

@@ -191,6 +191,9 @@ impl Runtime {
             Command::StopContainer { task, container, force } => {
                 order(&task, Order::Stop { container, force });
             }
+            Command::CheckHealth { task, container, command, timeout_ms } => {
+                order(&task, Order::Check { container, command, timeout_ms });
+            }
             Command::Release { task } => order(&task, Order::Release),
             Command::NoteReported { task, status } => order(&task, Order::NoteReported(status)),
             Command::Forget { task } => {

@@ -245,6 +245,7 @@ impl World {
                 known.payloads.clear();
                 if let Some(node) = &mut known.node {
                     node.handle_connected();
+                    node.handle_telemetry_connected(self.now);
                 }
                 self.note(format!("node-{agent} is connected"));
                 self.agenda.plan(self.now + SILENCE_MS, Event::NodeListens { agent, life, session });
@@ -256,6 +257,7 @@ impl World {
                     node.handle_frame(self.now, &frame);
                 }
             }
+            Packet::Telemetry(_) => {}
             Packet::Refused(refusal) => {
                 self.note(format!("node-{agent} is refused: {}", refusal.kind));
                 if refusal.kind == "InactiveInstanceException" {
@@ -338,7 +340,13 @@ impl World {
             let Some(frame) = node.poll_frame() else { break };
             self.note(format!("node-{agent} says {}", crate::words::to_control(&self.trace, &frame)));
             self.check_acknowledgement(agent, &frame);
-            self.send_to_plane(session, frame);
+            self.send_to_plane(session, Packet::Frame(frame));
+        }
+        // The telemetry session stands and falls with the other one here.
+        while let (Some(session), Some(node)) = (session, self.agents[agent].node.as_mut()) {
+            let Some(frame) = node.poll_telemetry(self.now) else { break };
+            self.note(format!("node-{agent} publishes health"));
+            self.send_to_plane(session, Packet::Telemetry(frame));
         }
         let now = self.now;
         while let Some((task, change)) = self.agents[agent].node.as_mut().and_then(|node| node.poll_report(now)) {

@@ -32,11 +32,20 @@ fn refused(request: impl Into<ecs::Request>, refused: &'static [&'static str]) -
 
 fn draw_container(chance: &mut Stream, number: u64) -> ecs::ContainerDefinition {
     let steady = chance.per_mille(500);
+    let image = if steady { IMAGES[0] } else { *chance.pick(&IMAGES) };
+    let policy = ecs::ContainerRestartPolicy {
+        enabled: true,
+        ignored_exit_codes: Some(vec![0]),
+        restart_attempt_period: Some(60),
+    };
     ecs::ContainerDefinition {
         name: Some(format!("c{number}")),
-        image: Some(if steady { IMAGES[0] } else { *chance.pick(&IMAGES) }.to_owned()),
+        image: Some(image.to_owned()),
+        restart_policy: (image == "phoenix" || chance.per_mille(100)).then_some(policy),
         essential: Some(number == 0 || chance.per_mille(500)),
         stop_timeout: chance.per_mille(800).then(|| chance.between((2, 20)) as i32),
+        start_timeout: Some(chance.between((5, 60)) as i32),
+        health_check: chance.per_mille(300).then(|| draw_health_check(chance)),
         ..Default::default()
     }
 }
@@ -54,6 +63,35 @@ fn draw_ports(chance: &mut Stream, bridge: bool, containers: &mut [ecs::Containe
             2 => vec![named, udp],
             _ => vec![named],
         });
+    }
+}
+
+fn draw_health_check(chance: &mut Stream) -> ecs::HealthCheck {
+    ecs::HealthCheck {
+        command: vec!["CMD-SHELL".to_owned(), "true".to_owned()],
+        interval: Some(chance.between((5, 15)) as i32),
+        retries: Some(chance.between((1, 3)) as i32),
+        start_period: Some(chance.between((0, 20)) as i32),
+        timeout: None,
+    }
+}
+
+/// Lets some containers wait for the one before them, in a way that registering allows.
+fn draw_dependencies(chance: &mut Stream, containers: &mut [ecs::ContainerDefinition]) {
+    for at in 1..containers.len() {
+        let on = &containers[at - 1];
+        let mut conditions = vec![ecs::ContainerCondition::Start];
+        if on.health_check.is_some() {
+            conditions.push(ecs::ContainerCondition::Healthy);
+        }
+        if on.essential == Some(false) {
+            conditions.extend([ecs::ContainerCondition::Complete, ecs::ContainerCondition::Success]);
+        }
+        let condition = *chance.pick(&conditions);
+        let container_name = on.name.clone().unwrap_or_default();
+        if chance.per_mille(400) {
+            containers[at].depends_on = Some(vec![ecs::ContainerDependency { condition, container_name }]);
+        }
     }
 }
 
@@ -100,6 +138,7 @@ impl World {
         if !own {
             draw_ports(chance, mode.is_none(), &mut container_definitions);
         }
+        draw_dependencies(chance, &mut container_definitions);
         let (cpu, memory) = *chance.pick(&[("256", "512"), ("256", "1024"), ("512", "1024"), ("1024", "2048")]);
         ecs::RegisterTaskDefinitionRequest {
             family: (*chance.pick(&FAMILIES)).to_owned(),

@@ -18,6 +18,8 @@ pub(crate) struct Job {
 /// Where the fake hosts begin to look for a free port.
 const DYNAMIC_PORT_FIRST: u16 = 32_768;
 
+/// How a container ends that is started again.
+const REBORN: i32 = 7;
 /// Failing: how the order's subject puts it.
 const NO_SPACE: &str = "no space left on device";
 
@@ -105,8 +107,11 @@ impl World {
             return Some(self.prepare_image(agent, task, container, image));
         }
         if let Command::StartContainer { spec, .. } = command {
-            self.supervisor_starts(agent, &task, &spec.name, &spec.image_digest);
+            self.supervisor_starts(agent, &task, (&spec.name, spec.attempt), &spec.image_digest);
             return None;
+        }
+        if let Command::CheckHealth { container, .. } = command {
+            return self.supervisor_checks(agent, task, container);
         }
         if let Command::StopContainer { container, force, .. } = command {
             self.supervisor_signals(agent, &task, container, *force);
@@ -142,7 +147,10 @@ impl World {
                 directories.remove(&task);
                 Some(Event::Forgotten { task })
             }
-            Command::PrepareImage { .. } | Command::StartContainer { .. } | Command::StopContainer { .. } => None,
+            Command::PrepareImage { .. }
+            | Command::StartContainer { .. }
+            | Command::CheckHealth { .. }
+            | Command::StopContainer { .. } => None,
         }
     }
 
@@ -184,7 +192,8 @@ impl World {
     }
 
     /// The order to start has reached the supervisor, which goes on whatever becomes of the node.
-    fn supervisor_starts(&mut self, agent: usize, task: &TaskKey, name: &str, image_digest: &str) {
+    fn supervisor_starts(&mut self, agent: usize, task: &TaskKey, container: (&str, u32), image_digest: &str) {
+        let (name, attempt) = container;
         let image = self.agents[agent].host.images.iter().find(|image| digest(image) == image_digest).cloned();
         let serial = self.next_serial();
         let boot = self.agents[agent].host.boot;
@@ -195,6 +204,7 @@ impl World {
         let supervisor = directory.supervisor;
         let twice = directory.containers.get(name).is_some_and(|c| c.running && c.supervisor != supervisor);
         let known = directory.containers.get(name).filter(|contained| contained.supervisor == supervisor);
+        let known = known.filter(|known| known.exit.is_none() || known.attempt >= attempt);
         if let Some(known) = known {
             let repeated = Self::repeat(self.now, task, name, known);
             if known.created && known.started_at.is_none() && known.exit.is_none() {
@@ -210,11 +220,28 @@ impl World {
             return self.fail("no container runs twice", format!("{task} {name} on host-{agent}"));
         }
         let stuck = nature(&image) == Nature::Stuck;
-        let new = Contained { serial, supervisor, image, created: false, started_at: None, running: false, exit: None };
+        let new = Contained {
+            serial,
+            supervisor,
+            image,
+            attempt,
+            created: false,
+            started_at: None,
+            running: false,
+            exit: None,
+        };
         directory.containers.insert(name.to_owned(), new);
         if !stuck {
             self.plan_step(agent, boot, task, name, serial, Step::Create);
         }
+    }
+
+    /// A check passes or fails as the weather has it; what does not run is not checked.
+    fn supervisor_checks(&mut self, agent: usize, task: TaskKey, container: &str) -> Option<Event> {
+        let directory = self.agents[agent].host.directories.get(&task).filter(|directory| directory.supervised)?;
+        directory.containers.get(container).filter(|contained| contained.running)?;
+        let code = i32::from(self.chance.hands.per_mille(self.weather.failing_checks));
+        Some(Event::HealthChecked { task, container: container.to_owned(), code })
     }
 
     /// What the node hears when it orders a start again.
@@ -237,6 +264,7 @@ impl World {
 
     fn plan_step(&mut self, agent: usize, boot: u32, task: &TaskKey, container: &str, serial: u64, step: Step) {
         let takes = match step {
+            Step::Exit { code: REBORN, .. } => self.chance.hands.between((60_000, 90_000)),
             Step::Exit { .. } => self.chance.hands.between((50, 20_000)),
             Step::Signal { code: 137 } => 1,
             Step::Create | Step::Start | Step::Signal { .. } => self.chance.hands.between(self.weather.order_ms),
@@ -276,8 +304,13 @@ impl World {
                 self.note(format!("host-{agent} runs {} {container}", self.trace.name(task.as_str())));
                 self.check_start(agent, task, container);
                 self.tell(agent, Event::ContainerStarted { task: key, container: name, at: self.now });
-                if let Nature::Brief { code, out_of_memory } = kind {
-                    self.plan_step(agent, boot, task, container, serial, Step::Exit { code, out_of_memory });
+                let exit = match kind {
+                    Nature::Brief { code, out_of_memory } => Some(Step::Exit { code, out_of_memory }),
+                    Nature::Phoenix => Some(Step::Exit { code: REBORN, out_of_memory: false }),
+                    _ => None,
+                };
+                if let Some(exit) = exit {
+                    self.plan_step(agent, boot, task, container, serial, exit);
                 }
             }
             Step::Exit { code, out_of_memory } if contained.running => {
@@ -345,6 +378,7 @@ impl World {
                         serial,
                         supervisor,
                         image,
+                        attempt: spec.attempt,
                         created: true,
                         started_at: None,
                         running: false,
@@ -383,6 +417,7 @@ impl World {
             Command::StopContainer { container, force, .. } => {
                 format!("StopContainer {task} {container}{}", if *force { " by force" } else { "" })
             }
+            Command::CheckHealth { container, .. } => format!("CheckHealth {task} {container}"),
             Command::Release { .. } => format!("Release {task}"),
             Command::NoteReported { status, .. } => format!("NoteReported {task} {status}"),
             Command::Forget { .. } => format!("Forget {task}"),

@@ -5,7 +5,7 @@ use crate::agenda::Event;
 use crate::checks::task_id;
 use crate::disk::STOPPED_SHOWN_MS;
 use crate::faults::operator;
-use crate::host::{Directory, Nature, nature};
+use crate::host::{Contained, Directory, Nature, nature};
 use crate::weather::Weather;
 use crate::wires::Asker;
 use crate::world::World;
@@ -20,6 +20,8 @@ use wire::ecs;
 const BOUND_MS: Millis = 600_000;
 /// Between two looks.
 const LOOK_MS: Millis = 5_000;
+/// Within this a container that has ended runs again.
+const BETWEEN_RUNS_MS: Millis = 1_000;
 /// Time for all services to go.
 const SETTLING_MS: Millis = 120_000;
 /// It must stay right for so long.
@@ -119,7 +121,7 @@ impl World {
             (TaskStatus::Stopped, _, Some(_)) => Some(format!("{name} is STOPPED and still has a directory")),
             (status, Desired::Stopped, _) => Some(format!("{name} is to stop and is {}", status.as_str())),
             (status, Desired::Running, None) => Some(format!("{name} is {} and on no host", status.as_str())),
-            (TaskStatus::Running, Desired::Running, Some(directory)) if runs(state, task, directory) => None,
+            (TaskStatus::Running, Desired::Running, Some(directory)) if runs(self.now, state, task, directory) => None,
             (status, Desired::Running, Some(directory)) => {
                 Some(format!("{name} is {}, its host has {:?}", status.as_str(), directory.containers))
             }
@@ -173,8 +175,14 @@ fn has_stuck_image(state: &State, task: &Task) -> bool {
     containers.iter().any(|container| nature(container.image.as_deref().unwrap_or("")) == Nature::Stuck)
 }
 
+/// It has just ended and is about to be started again, or is being made for that.
+fn is_between_runs(now: Millis, contained: &Contained) -> bool {
+    let again = nature(&contained.image) == Nature::Phoenix;
+    again && contained.exit.as_ref().map_or(contained.attempt > 0, |exit| now < exit.at + BETWEEN_RUNS_MS)
+}
+
 /// Every container of the task runs, or has run and is not needed any more; and what is shown of its network is so.
-fn runs(state: &State, task: &Task, directory: &Directory) -> bool {
+fn runs(now: Millis, state: &State, task: &Task, directory: &Directory) -> bool {
     let needs = state.definitions.get(&task.definition).map(|definition| definition.needs.clone()).unwrap_or_default();
     let bound: Vec<HostPort> = directory.host_ports().collect();
     directory.supervised
@@ -185,7 +193,8 @@ fn runs(state: &State, task: &Task, directory: &Directory) -> bool {
             let contained = contained.filter(|contained| contained.supervisor == directory.supervisor);
             // One that is not essential may have ended, or never have come to exist.
             contained.map_or(!needed.essential, |contained| {
-                contained.running || (contained.exit.is_some() && !needed.essential)
+                let over = contained.exit.is_some() && !needed.essential;
+                contained.running || over || is_between_runs(now, contained)
             })
         })
 }

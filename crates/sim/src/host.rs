@@ -42,6 +42,8 @@ pub(crate) struct Contained {
     /// Which supervisor has it; another one does not know it.
     pub supervisor: u32,
     pub image: String,
+    /// How often it was started before.
+    pub attempt: u32,
     pub created: bool,
     pub started_at: Option<Millis>,
     /// Its process is there.
@@ -64,6 +66,8 @@ pub(crate) enum Nature {
     Deaf,
     /// Ends by itself.
     Brief { code: i32, out_of_memory: bool },
+    /// Ends by itself after so long that its policy has it started again.
+    Phoenix,
     /// Cannot be started.
     Broken,
     /// Never answers the order to start.
@@ -71,7 +75,8 @@ pub(crate) enum Nature {
 }
 
 /// What workload and scripts can run; `missing` cannot be pulled.
-pub(crate) const IMAGES: [&str; 8] = ["steady", "deaf", "job", "crash", "hungry", "broken", "stuck", "missing"];
+pub(crate) const IMAGES: [&str; 9] =
+    ["steady", "deaf", "job", "crash", "hungry", "phoenix", "broken", "stuck", "missing"];
 
 /// The behaviour of an image's containers.
 pub(crate) fn nature(image: &str) -> Nature {
@@ -80,6 +85,7 @@ pub(crate) fn nature(image: &str) -> Nature {
         "job" => Nature::Brief { code: 0, out_of_memory: false },
         "crash" => Nature::Brief { code: 3, out_of_memory: false },
         "hungry" => Nature::Brief { code: 137, out_of_memory: true },
+        "phoenix" => Nature::Phoenix,
         "broken" => Nature::Broken,
         "stuck" => Nature::Stuck,
         _ => Nature::Steady,
@@ -100,6 +106,7 @@ impl Host {
             image_digest: digest(&contained.image),
             started_at: contained.started_at,
             exit: contained.exit.clone(),
+            attempt: contained.attempt,
         };
         Some(Event::Found {
             task: task.clone(),

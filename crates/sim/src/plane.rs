@@ -280,6 +280,10 @@ impl World {
             Change::TaskReported { id, report, .. } => {
                 format!("TaskReported {} {}", task(id), report.status.map_or("-", |status| status.as_str()))
             }
+            Change::TaskHealthReported { id, health } => {
+                let said: Vec<&str> = health.iter().map(|(_, health)| health.as_str()).collect();
+                format!("TaskHealthReported {} {}", task(id), said.join(" "))
+            }
             Change::TaskHostLost { id, .. } => format!("TaskHostLost {}", task(id)),
             Change::TaskForgotten(id) => format!("TaskForgotten {}", task(id)),
             Change::ClientTokenUsed(token) => format!("ClientTokenUsed {}", token.token),

@@ -38,6 +38,7 @@ impl World {
                     None => ecs::LaunchType::Ec2,
                 }),
                 deployment_configuration: deployment_configuration.filter(|_| chance.per_mille(500)),
+                health_check_grace_period_seconds: chance.per_mille(300).then(|| chance.below(60) as i32),
                 network_configuration,
                 ..Default::default()
             }),
@@ -64,11 +65,17 @@ impl World {
         let state = control.state();
         let broken = state.services.values().find_map(|service| {
             let wanted = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running).count();
+            let sick = |task: &&Task| control.health().is_sick(task, service);
+            let sound = primary_tasks(state, service).filter(|task| !sick(task)).count();
             let primary = primary_tasks(state, service).count();
+            let most = service.upper_bound().max(service.desired) as usize;
             let left = state.service_tasks(service.id).any(|task| task.status != TaskStatus::Stopped);
             match service.status {
-                ServiceStatus::Active if primary > service.desired as usize => {
+                ServiceStatus::Active if sound > service.desired as usize => {
                     Some(("a service never wants more tasks than its count", service))
+                }
+                ServiceStatus::Active if primary > most => {
+                    Some(("a service replaces sick tasks within its bounds", service))
                 }
                 ServiceStatus::Draining | ServiceStatus::Inactive if wanted > 0 => {
                     Some(("a deleted service wants no task", service))
@@ -133,8 +140,14 @@ fn lasts(state: &State, definition: RevisionId) -> bool {
     let document = state.definitions.get(&definition).map(|definition| &*definition.document);
     let definition = document.and_then(|text| <ecs::TaskDefinition as wire::FromJson>::from_json_str(text).ok());
     let containers = definition.and_then(|definition| definition.container_definitions).unwrap_or_default();
-    containers.iter().all(|container| {
-        let image = container.image.as_deref().unwrap_or("");
-        matches!(nature(image), Nature::Steady | Nature::Deaf) && !image.starts_with("missing")
-    })
+    let waits_for_an_end = |on: &ecs::ContainerDependency| {
+        matches!(on.condition, ecs::ContainerCondition::Complete | ecs::ContainerCondition::Success)
+    };
+    let waits = |container: &ecs::ContainerDefinition| container.depends_on.iter().flatten().any(waits_for_an_end);
+    // One that waits for the end of what never ends waits until it gives up.
+    !containers.iter().any(waits)
+        && containers.iter().all(|container| {
+            let image = container.image.as_deref().unwrap_or("");
+            matches!(nature(image), Nature::Steady | Nature::Deaf | Nature::Phoenix) && !image.starts_with("missing")
+        })
 }

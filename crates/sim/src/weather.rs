@@ -36,6 +36,8 @@ pub(crate) struct Weather {
     pub record_ms: Range,
     /// Orders in a thousand that the host cannot carry out.
     pub failing_orders: u64,
+    /// Health checks in a thousand that fail.
+    pub failing_checks: u64,
     /// A cold image pull.
     pub pull_ms: Range,
     /// Any other order.
@@ -75,6 +77,7 @@ impl Weather {
             deaths_in_round: 0,
             record_ms: (1, 3),
             failing_orders: 0,
+            failing_checks: 0,
             pull_ms: (200, 4000),
             order_ms: (1, 20),
             plane_crash_gap_ms: 0,
@@ -116,6 +119,7 @@ impl Weather {
             deaths_in_round: rate(&[0, 0, 0, 4]),
             record_ms: (1, rate(&[3, 50, 9_000])),
             failing_orders: rate(&[0, 0, 10, 50]),
+            failing_checks: rate(&[0, 200, 900]),
             pull_ms: (100, rate(&[1_000, 8_000, 30_000])),
             order_ms: (1, rate(&[20, 100, 3_000])),
             latency_ms: (1, rate(&[3, 30, 400])),

@@ -51,6 +51,7 @@ pub(crate) enum Packet {
     Accepted,
     Refused(Refusal),
     Frame(String),
+    Telemetry(String),
     Close { code: u16, reason: String },
 }
 
@@ -234,8 +235,8 @@ impl World {
         self.send(session, true, packet);
     }
 
-    pub fn send_to_plane(&mut self, session: u64, frame: String) {
-        self.send(session, false, Packet::Frame(frame));
+    pub fn send_to_plane(&mut self, session: u64, packet: Packet) {
+        self.send(session, false, packet);
     }
 
     fn send(&mut self, session: u64, to_node: bool, packet: Packet) {
@@ -268,6 +269,10 @@ impl World {
             match (to_node, packet) {
                 (true, packet) => self.agent_hears(agent, life, session, packet),
                 (false, Packet::Frame(frame)) => self.plane_take(Input::Frame { session, frame }),
+                (false, Packet::Telemetry(frame)) => {
+                    let caller = self.agents[agent].caller();
+                    self.plane_take(Input::Telemetry { caller, frame });
+                }
                 (false, _) => self.plane_take(Input::Disconnected { session }),
             }
         }

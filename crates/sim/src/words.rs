@@ -78,6 +78,7 @@ pub(crate) fn event(trace: &Trace, event: &Event) -> String {
             let memory = if exit.out_of_memory { ", out of memory" } else { "" };
             format!("ContainerExited {task} {container} with {}{memory}", exit.code.unwrap_or(-1))
         }
+        Event::HealthChecked { container, code, .. } => format!("HealthChecked {task} {container} with {code}"),
         Event::Released { .. } => format!("Released {task}"),
         Event::Forgotten { .. } => format!("Forgotten {task}"),
     }

@@ -28,7 +28,6 @@ macro_rules! common_members {
             ("volumeConfigurations", filled(&$input.volume_configurations)),
             ("vpcLatticeConfigurations", filled(&$input.vpc_lattice_configurations)),
             ("enableExecuteCommand", $input.enable_execute_command == Some(true)),
-            ("healthCheckGracePeriodSeconds", $input.health_check_grace_period_seconds.is_some_and(|s| s != 0)),
             (
                 "deploymentController",
                 $input.deployment_controller.as_ref().is_some_and(|c| c.r#type != ecs::DeploymentControllerType::Ecs),
@@ -92,5 +91,14 @@ pub(crate) fn desired(count: i32) -> Result<u32, Fault> {
     let valid = (0..=DESIRED_MAX).contains(&count).then(|| u32::try_from(count).unwrap_or(0));
     valid.ok_or_else(|| {
         Fault::invalid_parameter(format!("desiredCount must be between 0 and {DESIRED_MAX}, got {count}."))
+    })
+}
+
+/// healthCheckGracePeriodSeconds; `kept` where a request does not say (API reference: up to 2,147,483,647 seconds).
+pub(crate) fn grace(asked: Option<i32>, kept: Option<u32>) -> Result<Option<u32>, Fault> {
+    let Some(asked) = asked else { return Ok(kept) };
+    let seconds = u32::try_from(asked);
+    seconds.map(Some).map_err(|_| {
+        Fault::invalid_parameter(format!("healthCheckGracePeriodSeconds must not be negative, got {asked}."))
     })
 }

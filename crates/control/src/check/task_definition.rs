@@ -1,6 +1,7 @@
 //! Rules for RegisterTaskDefinition, and the document that comes of a right request: every member verbatim, AWS's
 //! defaults filled in. Messages follow the texts that AWS answers where those are known.
 
+use super::container;
 use model::cluster::is_valid_name;
 use model::needs::{cpu_units, fargate_offers, memory_mib};
 use std::collections::BTreeSet;
@@ -70,12 +71,8 @@ fn check_containers(input: &ecs::RegisterTaskDefinitionRequest) -> Result<(), Fa
     if containers.iter().all(|container| container.essential == Some(false)) {
         return client("At least one container must be essential.");
     }
-    if containers.iter().any(|container| !known_dependencies(container, &names)) {
-        return client("dependsOn names a container that is not in the task definition.");
-    }
-    if has_cycle(containers) {
-        return client("There is a dependency cycle between the containers.");
-    }
+    container::check_dependencies(containers)?;
+    container::check_volumes(input)?;
     super::ports::check(input)
 }
 
@@ -120,6 +117,8 @@ fn check_container(
     if container.stop_timeout.is_some_and(|seconds| seconds < 0) {
         return client(format!("Invalid setting for container '{name}'. 'stopTimeout' must not be negative."));
     }
+    container::check(name, container)?;
+    container::check_network(input.network_mode, container)?;
     check_environment(name, container)?;
     check_limits(name, container)
 }
@@ -143,25 +142,6 @@ fn check_limits(name: &str, container: &ecs::ContainerDefinition) -> Result<(), 
         None => Ok(()),
         Some(limit) => {
             client(format!("Invalid ulimit {} for container '{name}': the soft limit is above the hard.", limit.name))
-        }
-    }
-}
-
-fn known_dependencies(container: &ecs::ContainerDefinition, names: &BTreeSet<&str>) -> bool {
-    container.depends_on.as_deref().unwrap_or_default().iter().all(|on| names.contains(on.container_name.as_str()))
-}
-
-/// Takes away containers that depend on nothing left, until nothing changes; what remains is a cycle.
-fn has_cycle(containers: &[ecs::ContainerDefinition]) -> bool {
-    let mut left: Vec<&ecs::ContainerDefinition> = containers.iter().collect();
-    loop {
-        let names: BTreeSet<String> = left.iter().filter_map(|container| container.name.clone()).collect();
-        let before = left.len();
-        left.retain(|container| {
-            container.depends_on.as_deref().unwrap_or_default().iter().any(|on| names.contains(&on.container_name))
-        });
-        if left.is_empty() || left.len() == before {
-            return !left.is_empty();
         }
     }
 }
@@ -204,6 +184,7 @@ fn check_fargate(input: &ecs::RegisterTaskDefinitionRequest) -> Result<(), Fault
     if !input.placement_constraints.as_deref().unwrap_or_default().is_empty() {
         return client("Tasks using the Fargate launch type do not support placement constraints.");
     }
+    container::check_fargate(input)?;
     input.container_definitions.iter().try_for_each(check_fargate_container)
 }
 

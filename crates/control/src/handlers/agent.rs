@@ -1,7 +1,7 @@
 //! What agents call: where to connect, and what has become of their tasks.
 
 use crate::Config;
-use crate::authorize::Caller;
+use crate::authorize::{Caller, owns_task};
 use crate::desk::Desk;
 use crate::named;
 use model::TaskId;
@@ -80,4 +80,27 @@ pub(crate) fn submit_attachments(
         desk.commit(Change::TaskReported { id, at: desk.now, report });
     }
     Ok(ecs::SubmitAttachmentStateChangesResponse { acknowledgment: Some("ok".to_owned()) })
+}
+
+/// A message of an agent's telemetry session: what health checks say. Only tasks of instances that the caller's key
+/// registered are listened to, and only what is new costs a commit.
+pub(crate) fn take_telemetry(desk: &mut Desk, caller: &Caller, frame: &str) {
+    let Some(publication) = link::tcs::PublishHealth::decode(frame) else { return };
+    for said in publication.tasks.iter().take(link::tcs::TASKS_MAX) {
+        let known = TaskId::parse(link::acs::id_of(&said.task_arn)).and_then(|id| desk.state.tasks.get(&id));
+        let Some(task) = known.filter(|_| owns_task(&desk.state, caller, &said.task_arn)) else { continue };
+        let (mut told, mut news) = (task.clone(), Vec::new());
+        for container in said.containers.iter().take(task.containers.len()) {
+            let Some(status) = container.status() else { continue };
+            let before = told.clone();
+            told.take_health(&container.container_name, status);
+            // Names that the task does not have are kept nowhere.
+            if told != before {
+                news.push((container.container_name.as_str().into(), status));
+            }
+        }
+        if !news.is_empty() {
+            desk.commit(Change::TaskHealthReported { id: told.id, health: news });
+        }
+    }
 }

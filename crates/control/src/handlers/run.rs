@@ -12,7 +12,8 @@ use model::cluster::Tag;
 use model::port::HostPort;
 use model::reason::Unplaceable;
 use model::task::{
-    Container, ContainerStatus, Desired, Eni, EniStatus, LaunchType, Membership, Phase, Task, TaskStatus, Times,
+    Container, ContainerStatus, Desired, Eni, EniStatus, HealthStatus, LaunchType, Membership, Phase, Task, TaskStatus,
+    Times,
 };
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::{Ask, Place};
@@ -208,6 +209,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         exit_code: None,
         reason: None,
         bindings: Box::default(),
+        health: container.health_check.then_some(HealthStatus::Unknown),
     });
     let containers = containers.collect();
     let eni = place.interface.map(|(subnet, address)| eni(desk, subnet, address));

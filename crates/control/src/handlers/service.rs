@@ -99,6 +99,7 @@ fn wished(
         events: VecDeque::new(),
         event_count: 0,
         steady: false,
+        grace_seconds: check::grace(input.health_check_grace_period_seconds, None)?,
         tags: tags(input.tags)?,
         propagate: propagate(input.propagate_tags),
         managed_tags: input.enable_ecs_managed_tags == Some(true),
@@ -175,6 +176,7 @@ pub(crate) fn update(
     }
     let bounds = (service.minimum_healthy, service.maximum);
     (service.minimum_healthy, service.maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
+    service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
     let current = service.primary().map(|deployment| deployment.definition);
     let wanted = match input.task_definition.as_deref() {

@@ -85,7 +85,7 @@ impl Desk {
     }
 }
 
-fn number(value: &Value, pointer: &str) -> i64 {
+pub fn number(value: &Value, pointer: &str) -> i64 {
     value.pointer(pointer).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number at {pointer} of {value}"))
 }
 

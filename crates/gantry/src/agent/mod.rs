@@ -8,6 +8,7 @@ mod hands;
 pub mod hidden;
 mod images;
 mod teardown;
+mod telemetry;
 mod uplink;
 
 pub use capacity::FargateFactors;
@@ -187,6 +188,7 @@ impl Machine {
                     let _ = told.send(());
                 }
             }
+            FromUplink::Listening => self.node.handle_telemetry_connected(now),
             FromUplink::Frame(frame) => self.node.handle_frame(now, &frame),
             FromUplink::Reported { task, outcome } => self.node.handle_outcome(now, &task, outcome),
         }
@@ -205,6 +207,9 @@ impl Machine {
         }
         while let Some(frame) = self.node.poll_frame() {
             self.uplink.say(frame);
+        }
+        while let Some(frame) = self.node.poll_telemetry(self.clock.now()) {
+            self.uplink.publish(frame);
         }
         while let Some((task, change)) = self.node.poll_report(self.clock.now()) {
             self.uplink.report(task, change);

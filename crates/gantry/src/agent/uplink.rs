@@ -1,7 +1,7 @@
 //! The node's link to its control plane: registers, discovers, keeps a control and a telemetry session open, carries
 //! frames and reports. Ends never; what fails is tried again, soon at first.
 
-use super::{AgentConfig, Registration, capacity};
+use super::{AgentConfig, Registration, capacity, telemetry};
 use crate::client::{CallError, Client};
 use crate::clock::wall_ms;
 use crate::data_dir::DataDir;
@@ -21,12 +21,12 @@ use wire::http::HttpRequest;
 use wire::{ecs, sigv4};
 
 /// Between tries, at first and at the most.
-const RETRY_MIN: Duration = Duration::from_millis(50);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A server that is silent for longer is given up; it beats every 20 s.
-const SILENCE: Duration = Duration::from_secs(75);
+pub(super) const SILENCE: Duration = Duration::from_secs(75);
 
-type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
 /// What comes from the link.
 pub enum FromUplink {
@@ -35,6 +35,8 @@ pub enum FromUplink {
         /// Who we are now.
         identity: Identity,
     },
+    /// A telemetry session is open.
+    Listening,
     /// A frame of the control plane.
     Frame(String),
     /// How a report went.
@@ -50,6 +52,7 @@ pub enum FromUplink {
 pub struct Uplink {
     client: Arc<Client>,
     frames: mpsc::UnboundedSender<String>,
+    telemetry: mpsc::UnboundedSender<String>,
     sender: mpsc::UnboundedSender<FromUplink>,
     incoming: mpsc::UnboundedReceiver<FromUplink>,
 }
@@ -107,7 +110,7 @@ async fn register(config: &AgentConfig, arn: Option<String>) -> Result<Registrat
     Ok(registration)
 }
 
-async fn pause(wait: &mut Duration) {
+pub(super) async fn pause(wait: &mut Duration) {
     tokio::time::sleep(*wait).await;
     *wait = (*wait * 2).min(RETRY_MAX);
 }
@@ -116,11 +119,12 @@ impl Uplink {
     /// Starts connecting.
     pub fn start(config: AgentConfig, registration: Registration) -> Self {
         let (frames, to_send) = mpsc::unbounded_channel();
+        let (telemetry, to_publish) = mpsc::unbounded_channel();
         let (sender, incoming) = mpsc::unbounded_channel();
         let config = Arc::new(config);
         let client = Arc::new(config.client.again());
-        tokio::spawn(keep_connected(config, registration, sender.clone(), to_send));
-        Self { client, frames, sender, incoming }
+        tokio::spawn(keep_connected(config, registration, sender.clone(), to_send, to_publish));
+        Self { client, frames, telemetry, sender, incoming }
     }
 
     /// What came.
@@ -131,6 +135,11 @@ impl Uplink {
     /// Sends a frame on the session that is open; one that is lost is asked for again.
     pub fn say(&self, frame: String) {
         let _ = self.frames.send(frame);
+    }
+
+    /// Sends a frame on the telemetry session; what is lost is said again.
+    pub fn publish(&self, frame: String) {
+        let _ = self.telemetry.send(frame);
     }
 
     /// Sends a report; its outcome comes back.
@@ -149,10 +158,11 @@ async fn keep_connected(
     mut registration: Registration,
     sender: mpsc::UnboundedSender<FromUplink>,
     mut to_send: mpsc::UnboundedReceiver<String>,
+    mut to_publish: mpsc::UnboundedReceiver<String>,
 ) {
     let mut wait = RETRY_MIN;
     loop {
-        match session(&config, &mut registration, &sender, &mut to_send).await {
+        match session(&config, &mut registration, &sender, &mut to_send, &mut to_publish).await {
             Ok(()) => wait = RETRY_MIN,
             Err(error) => tracing::warn!(error = format!("{error:#}"), "no session with the control plane"),
         }
@@ -168,6 +178,7 @@ async fn session(
     registration: &mut Registration,
     sender: &mpsc::UnboundedSender<FromUplink>,
     to_send: &mut mpsc::UnboundedReceiver<String>,
+    to_publish: &mut mpsc::UnboundedReceiver<String>,
 ) -> Result<()> {
     let known = registration.container_instance_arn.clone();
     let renewed = match register(config, Some(known)).await {
@@ -182,13 +193,13 @@ async fn session(
     *registration = renewed;
     let (control, telemetry) = discover(config, registration).await?;
     let mut socket = connect(&config.client, &control, &control_query(registration)).await?;
-    let telemetry =
-        tokio::spawn(telemetry_session(connect(&config.client, &telemetry, &telemetry_query(registration)).await));
     while to_send.try_recv().is_ok() {}
     let _ = sender.send(FromUplink::Connected { identity: identity(registration) });
-    let ended = carry(&mut socket, sender, to_send).await;
-    telemetry.abort();
-    ended
+    let query = telemetry_query(registration);
+    tokio::select! {
+        ended = carry(&mut socket, sender, to_send) => ended,
+        () = telemetry::keep(&config.client, &telemetry, &query, sender, to_publish) => Ok(()),
+    }
 }
 
 async fn carry(
@@ -243,7 +254,7 @@ fn telemetry_query(registration: &Registration) -> String {
     )
 }
 
-async fn connect(client: &Client, endpoint: &Endpoint, query: &str) -> Result<Socket> {
+pub(super) async fn connect(client: &Client, endpoint: &Endpoint, query: &str) -> Result<Socket> {
     let path = format!("{}/ws", endpoint.path);
     let mut headers = vec![("host".to_owned(), endpoint.authority.clone())];
     let plain = HttpRequest { method: "GET", path: &path, query, headers: &headers, body: &[] };
@@ -266,21 +277,5 @@ async fn connect(client: &Client, endpoint: &Endpoint, query: &str) -> Result<So
             bail!("the control plane refused the session: {} {body}", answer.status())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The telemetry session stands: it is opened, heard and answered for. What is measured travels on it later.
-async fn telemetry_session(socket: Result<Socket>) {
-    let mut socket = match socket {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), "no telemetry session");
-            return;
-        }
-    };
-    while let Some(Ok(message)) = socket.next().await {
-        if matches!(message, Message::Close(_)) {
-            return;
-        }
     }
 }

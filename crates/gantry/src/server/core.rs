@@ -60,10 +60,7 @@ enum ToCore {
         sender: mpsc::UnboundedSender<ToSession>,
         reply: Reply<SessionId, Refusal>,
     },
-    Frame {
-        session: SessionId,
-        frame: String,
-    },
+    Input(Input),
     Disconnected {
         session: SessionId,
     },
@@ -136,9 +133,9 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// A frame has arrived.
-    pub fn frame(&self, session: SessionId, frame: String) {
-        let _ = self.core.send(ToCore::Frame { session, frame });
+    /// Something that asks for no answer has arrived: a frame.
+    pub fn take(&self, input: Input) {
+        let _ = self.core.send(ToCore::Input(input));
     }
 
     /// A session has ended.
@@ -282,7 +279,9 @@ impl Decider {
                 self.sessions.insert(session, sender);
                 self.control().handle(now, Input::Connect { ticket, session, caller, connect });
             }
-            ToCore::Frame { session, frame } => self.control().handle(now, Input::Frame { session, frame }),
+            // What cannot be kept now is said again.
+            ToCore::Input(Input::Telemetry { .. }) if self.refused.is_some() => {}
+            ToCore::Input(input) => self.control().handle(now, input),
             ToCore::Disconnected { session } => {
                 self.sessions.remove(&session);
                 self.control().handle(now, Input::Disconnected { session });

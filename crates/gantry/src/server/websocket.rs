@@ -4,7 +4,7 @@
 use super::core::{Handle, ToSession};
 use super::http::{Reply, fault_reply, headers};
 use super::keys::Keys;
-use control::Connect;
+use control::{Caller, Connect, Input};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -66,9 +66,10 @@ pub async fn upgrade(mut request: Request<Incoming>, core: &Handle, keys: &Keys)
             });
         }
         "/tcs/ws" => {
+            let core = core.clone();
             tokio::spawn(async move {
                 if let Ok(stream) = upgraded.await {
-                    telemetry_session(socket(stream).await).await;
+                    telemetry_session(socket(stream).await, &core, caller).await;
                 }
             });
         }
@@ -136,7 +137,7 @@ async fn control_session(
                 None => return,
             },
             heard = socket.next() => match heard {
-                Some(Ok(Message::Text(frame))) => core.frame(session, frame.as_str().to_owned()),
+                Some(Ok(Message::Text(frame))) => core.take(Input::Frame { session, frame: frame.as_str().to_owned() }),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}
             },
@@ -150,8 +151,9 @@ fn close(code: u16, reason: &str) -> CloseFrame {
     CloseFrame { code: code.into(), reason: Utf8Bytes::from(reason[..end].to_owned()) }
 }
 
-/// Acknowledges what an agent publishes and keeps the session alive.
-async fn telemetry_session(mut socket: Socket) {
+/// Hands on and acknowledges what an agent publishes, and keeps the session alive. The acknowledgement promises nothing:
+/// an agent says everything again now and then.
+async fn telemetry_session(mut socket: Socket, core: &Handle, caller: Caller) {
     use futures_util::{SinkExt, StreamExt};
     let mut beat = tokio::time::interval(TELEMETRY_HEARTBEAT);
     beat.tick().await;
@@ -163,8 +165,9 @@ async fn telemetry_session(mut socket: Socket) {
             }
             heard = socket.next() => match heard {
                 Some(Ok(Message::Text(frame))) => {
-                    if let Some(answer) = link::tcs::answer(frame.as_str())
-                        && socket.send(Message::text(answer)).await.is_err() { return; }
+                    let Some(answer) = link::tcs::answer(frame.as_str()) else { continue };
+                    core.take(Input::Telemetry { caller: caller.clone(), frame: frame.as_str().to_owned() });
+                    if socket.send(Message::text(answer)).await.is_err() { return; }
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}

@@ -30,3 +30,10 @@ fn a_service_is_kept_rolled_and_deleted() {
     python(&gantry, "services.py");
     gantry.take_down();
 }
+
+#[test]
+fn containers_are_checked_ordered_and_share_volumes() {
+    let gantry = Gantry::up();
+    python(&gantry, "containers.py");
+    gantry.take_down();
+}

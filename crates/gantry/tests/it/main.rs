@@ -10,6 +10,7 @@ mod boto;
 mod chaos;
 mod cli;
 mod clients;
+mod containers;
 mod failures;
 mod host;
 mod http;

@@ -47,6 +47,10 @@ pub fn told(change: &Change) -> Told {
             });
             ("TaskReported", id.to_string(), words.into_iter().flatten().chain(ends).collect::<Vec<_>>().join(", "))
         }
+        Change::TaskHealthReported { id, health } => {
+            let words = health.iter().map(|(container, health)| format!("{container} {}", health.as_str()));
+            ("TaskHealthReported", id.to_string(), words.collect::<Vec<_>>().join(", "))
+        }
         Change::TaskHostLost { id, reason, .. } => ("TaskHostLost", id.to_string(), reason.to_string()),
         Change::TaskForgotten(id) => ("TaskForgotten", id.to_string(), String::new()),
         Change::ClientTokenUsed(token) => ("ClientTokenUsed", token.token.to_string(), String::new()),

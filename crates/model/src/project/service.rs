@@ -1,5 +1,5 @@
 //! Services and their deployments. A task that runs and has not yet proved healthy is shown as pending, so that nobody
-//! who waits for `runningCount` is told too early.
+//! who waits for `runningCount` is told too early; neither is one that was healthy and is not any more.
 
 use crate::Millis;
 use crate::service::{Deployment, Rollout, Service};
@@ -7,7 +7,8 @@ use crate::state::State;
 use crate::task::{Desired, LaunchType, Task, TaskStatus};
 use wire::ecs;
 
-/// How long a task must have been RUNNING to count as healthy.
+/// How healthy is told: by the checks of a task's essential containers, or, where they have none, by how long it has been
+/// RUNNING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Milliseconds.
@@ -17,9 +18,14 @@ pub struct Health {
 }
 
 impl Health {
-    /// Wanted, running, and for long enough.
+    /// Wanted, running, and proved to work.
     pub fn is_healthy(self, task: &Task) -> bool {
-        self.is_running(task) && self.healthy_at(task) <= self.now
+        self.is_running(task) && task.passes_checks().unwrap_or_else(|| self.healthy_at(task) <= self.now)
+    }
+
+    /// Wanted, running, and failing its checks past the grace of its service.
+    pub fn is_sick(self, task: &Task, service: &Service) -> bool {
+        self.is_running(task) && task.is_unhealthy() && service.grace_ends(task) <= self.now
     }
 
     /// Wanted and running.
@@ -96,6 +102,7 @@ impl State {
                 crate::service::Propagate::Service => ecs::PropagateTags::Service,
             }),
             enable_execute_command: Some(false),
+            health_check_grace_period_seconds: service.grace_seconds.map(count),
             availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
             ..ecs::Service::default()
         }

@@ -3,7 +3,7 @@
 use super::network::mac;
 use crate::port::{PortMapping, Protocol};
 use crate::state::State;
-use crate::task::{Container, Eni, LaunchType, Task};
+use crate::task::{Container, Eni, HealthStatus, LaunchType, Task};
 use crate::vpc::private_dns_name;
 use wire::{FromJson, ecs};
 
@@ -55,7 +55,7 @@ impl State {
             enable_execute_command: Some(false),
             execution_stopped_at: super::time(task.times.execution_stopped),
             group: Some(self.task_group(task)),
-            health_status: Some(ecs::HealthStatus::Unknown),
+            health_status: Some(health(task.health())),
             inference_accelerators: Some(Vec::new()),
             last_status: Some(task.status.as_str().to_owned()),
             launch_type: Some(launch_type(task.launch_type)),
@@ -99,7 +99,7 @@ impl State {
             reason: container.reason.as_deref().map(str::to_owned),
             network_interfaces: Some(task.eni.iter().map(interface).collect()),
             network_bindings: Some(container.bindings.iter().map(network_binding).collect()),
-            health_status: Some(ecs::HealthStatus::Unknown),
+            health_status: Some(health(container.health.unwrap_or(HealthStatus::Unknown))),
             cpu: Some(defined.and_then(|defined| defined.cpu).unwrap_or(0).to_string()),
             memory: defined.and_then(|defined| defined.memory).map(|memory| memory.to_string()),
             memory_reservation: defined.and_then(|defined| defined.memory_reservation).map(|memory| memory.to_string()),
@@ -136,6 +136,14 @@ fn network_binding(mapping: &PortMapping) -> ecs::NetworkBinding {
             Protocol::Udp => ecs::TransportProtocol::Udp,
         }),
         ..ecs::NetworkBinding::default()
+    }
+}
+
+fn health(health: HealthStatus) -> ecs::HealthStatus {
+    match health {
+        HealthStatus::Unknown => ecs::HealthStatus::Unknown,
+        HealthStatus::Healthy => ecs::HealthStatus::Healthy,
+        HealthStatus::Unhealthy => ecs::HealthStatus::Unhealthy,
     }
 }
 

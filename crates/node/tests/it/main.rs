@@ -1,5 +1,7 @@
 //! The agent driven by hand: frames and events in, orders, frames and reports out.
 
+mod containers;
+
 use link::acs::{self, Payload, ToAgent, ToControl};
 use model::task::{ContainerStatus, Phase};
 use node::hands::{
@@ -206,6 +208,7 @@ fn a_bridged_task_has_a_network_for_each_container_and_tells_its_ports() {
         image_digest: "sha256:1".into(),
         started_at: Some(7),
         exit: None,
+        attempt: 0,
     };
     let containers = vec![found("web"), found("side")];
     let (record, reported) = (Some(record), Some("RUNNING".to_owned()));
@@ -298,6 +301,7 @@ fn a_restarted_node_keeps_what_runs_and_reports_what_ended() {
             image_digest: "sha256:1".into(),
             started_at: Some(7),
             exit,
+            attempt: 0,
         }],
         reported: Some("RUNNING".into()),
     };
@@ -410,6 +414,7 @@ fn a_stop_that_comes_before_the_task_is_found_is_heard() {
         image_digest: "sha256:1".into(),
         started_at: Some(4),
         exit: None,
+        attempt: 0,
     };
     let containers = vec![container];
     node.handle_event(6, Event::Found { task: key(), record, supervised: true, containers, reported: None });

@@ -11,7 +11,7 @@ use super::notes::Notes;
 use super::protocol::Start;
 use super::rootfs::{self, Pieces, Rootfs};
 use super::spec::{self, Host, Setup};
-use super::user;
+use super::{user, volumes};
 use crate::cgroup::{Cgroups, ContainerLimits};
 use crate::directory::now_ms;
 use libcontainer::container::builder::ContainerBuilder;
@@ -105,6 +105,7 @@ fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &
         target: &job.place.join("root"),
     })?;
     let user = prepare(tools, job, &root)?;
+    volumes::make(&job.start.volumes, &wanted.mounts, &root)?;
     let cgroup_view = if tools.host.unified { None } else { Some(cgroup_view(tools, job)?) };
     let decoy = decoy(tools, job)?;
     let document = spec::build(&Setup {
@@ -113,6 +114,7 @@ fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &
         user: &user,
         host: tools.host,
         root: root.path(),
+        volumes: &job.start.volumes,
         network: &PathBuf::from(format!("/proc/self/fd/{}", network.as_raw_fd())),
         cgroup: &decoy,
         cgroup_view,

@@ -43,7 +43,7 @@ fn parts(spec: &Spec) -> (Vec<String>, Vec<String>) {
     (arguments, environment)
 }
 
-fn find(arguments: &[String], environment: &[String]) -> Result<String, String> {
+pub(super) fn find(arguments: &[String], environment: &[String]) -> Result<String, String> {
     let name = arguments.first().map_or("", String::as_str);
     if name.contains('/') {
         return match executable(name) {
@@ -86,7 +86,7 @@ fn words(error: Errno) -> String {
 }
 
 #[allow(unsafe_code)]
-fn become_program(path: &str, arguments: &[String], environment: &[String]) -> std::io::Error {
+pub(super) fn become_program(path: &str, arguments: &[String], environment: &[String]) -> std::io::Error {
     // The specification builder refuses NUL bytes, so that nothing is lost here.
     let strings =
         |list: &[String]| -> Vec<CString> { list.iter().filter_map(|text| CString::new(text.as_str()).ok()).collect() };

@@ -5,7 +5,7 @@ use rustix::process::Resource;
 use std::collections::BTreeMap;
 
 /// Names by bit number.
-const CAPABILITIES: [&str; 41] = [
+pub(super) const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -49,7 +49,7 @@ const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-const LIMITS: [(&str, Resource); 15] = [
+pub(super) const LIMITS: [(&str, Resource); 15] = [
     ("core", Resource::Core),
     ("cpu", Resource::Cpu),
     ("data", Resource::Data),

@@ -8,8 +8,10 @@
 //!
 //! Single-threaded throughout, as libcontainer demands of a process that clones; no async runtime may be started in it.
 
+mod checks;
 mod connection;
 mod create;
+mod exec;
 mod executor;
 mod failure;
 mod host;
@@ -24,7 +26,9 @@ mod serve;
 mod signal;
 mod spec;
 mod task;
+mod tidy;
 mod user;
+mod volumes;
 
 pub use protocol::ImageConfig;
 

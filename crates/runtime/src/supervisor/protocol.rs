@@ -28,6 +28,15 @@ pub(crate) enum Order {
         /// SIGKILL at once.
         force: bool,
     },
+    /// Run a health check inside a container.
+    Check {
+        /// The container's name.
+        container: String,
+        /// A program with its arguments.
+        command: Vec<String>,
+        /// After this it is killed.
+        timeout_ms: u64,
+    },
     /// Kill what runs, and exit.
     End,
 }
@@ -52,6 +61,9 @@ pub(crate) struct Start {
     pub(crate) layers: Vec<PathBuf>,
     /// The network namespace to join.
     pub(crate) network: PathBuf,
+    /// Where the task's own volumes are.
+    #[serde(default)]
+    pub(crate) volumes: PathBuf,
 }
 
 /// The part of an image's configuration that a container is made of.
@@ -101,6 +113,10 @@ pub(crate) enum Report {
     Exited {
         container: String,
         exit: Exit,
+    },
+    Checked {
+        container: String,
+        code: i32,
     },
 }
 

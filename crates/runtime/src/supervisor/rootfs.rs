@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// /etc/passwd and /etc/group are read to this size, no further.
@@ -45,6 +45,8 @@ impl Rootfs {
         if pieces.layers.len() > LAYERS_MAX {
             return Err(Failure::create(format!("the image has more than {LAYERS_MAX} layers")));
         }
+        // Of a container that is started again: overlayfs does not take up what it may have left there unsynced.
+        let _ = fs::remove_dir_all(pieces.writable.join("work"));
         for directory in [pieces.writable.join("upper"), pieces.writable.join("work")] {
             fs::create_dir_all(directory).map_err(|e| because(&e))?;
         }
@@ -114,6 +116,13 @@ impl Rootfs {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&etc, name, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
         File::from(file).write_all(text.as_bytes()).map_err(|error| Failure::because(&format!("/etc/{name}"), &error))
+    }
+
+    /// A directory of the image, if it has one there: a path to it that cannot lead out of the root.
+    pub(crate) fn directory(&self, path: &str) -> Option<PathBuf> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), INSIDE).ok()?;
+        fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
     }
 
     /// Makes a directory and those above it, as Docker does for a working directory that the image lacks.

@@ -178,6 +178,9 @@ impl Serving {
             match serde_json::from_slice(&text) {
                 Ok(Order::Start(start)) => self.task.start(*start, &self.poll),
                 Ok(Order::Stop { container, force }) => self.task.stop(&container, force),
+                Ok(Order::Check { container, command, timeout_ms }) => {
+                    self.task.check(&container, &command, timeout_ms);
+                }
                 Ok(Order::End) => self.task.end(),
                 Ok(Order::Assign(_)) => {}
                 Err(error) => eprintln!("an order that cannot be read: {error}"),

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::protocol::ImageConfig;
 use super::seccomp;
 use super::user::User;
+use super::volumes;
 use node::hands::{ContainerSpec, Joined, Ulimit};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,6 +91,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) host: &'a Host,
     /// The mounted root file system.
     pub(crate) root: &'a Path,
+    /// Where the task's own volumes are.
+    pub(crate) volumes: &'a Path,
     /// The network namespace to join.
     pub(crate) network: &'a Path,
     /// The container's group in the version 2 hierarchy.
@@ -308,6 +311,16 @@ fn mounts(setup: &Setup<'_>) -> Result<Vec<Value>, Failure> {
         all.extend(options.iter().map(String::as_str));
         all.push(&size);
         mounts.push(mount(path, "tmpfs", "tmpfs", &all));
+    }
+    for wanted in &spec.mounts {
+        if !wanted.path.starts_with('/') || wanted.path.split('/').any(|part| part == "..") {
+            return Err(Failure::create(format!("mount path {} is not absolute", wanted.path)));
+        }
+        let source = volumes::source(setup.volumes, &wanted.source);
+        let access = if wanted.read_only { "rro" } else { "rw" };
+        mounts.push(json!({
+            "destination": wanted.path, "type": "bind", "source": source, "options": ["rbind", "rprivate", access],
+        }));
     }
     Ok(mounts)
 }

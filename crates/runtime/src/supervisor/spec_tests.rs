@@ -19,6 +19,7 @@ fn built(spec: &ContainerSpec, image: &ImageConfig, uid: u32) -> Result<Value, F
         user: &user(uid),
         host: &host(),
         root: Path::new("/r"),
+        volumes: Path::new("/volumes"),
         network: Path::new("/n"),
         cgroup: "/gantry/x",
         cgroup_view: None,

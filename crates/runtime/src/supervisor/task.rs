@@ -7,8 +7,9 @@
 //!
 //! Never decides: a container is started, signalled or ended because the node said so.
 
+use super::checks::Check;
 use super::create::{self, Job, Pipes, Progress};
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use super::prepare::Prepared;
 use super::process::{fork, fork_into, replace};
 use super::protocol::{Assignment, PROTOCOL, Report, Start};
@@ -42,36 +43,44 @@ const TELL: u64 = 2;
 
 /// The task and what a supervisor holds for it.
 pub(super) struct Task {
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     key: TaskKey,
     directory: TaskDirectory,
     /// Held for as long as this process lives.
     _lock: File,
-    group: String,
-    containers: Vec<Container>,
+    pub(super) group: String,
+    pub(super) containers: Vec<Container>,
+    /// Containers made so far: each has a number that no other had.
+    made: usize,
+    pub(super) checks: Vec<Check>,
     /// Dead children whose container has not told its process number yet.
     unclaimed: BTreeMap<i32, i32>,
-    reports: Vec<Report>,
+    pub(super) reports: Vec<Report>,
     /// This process is in its own group of the task's, in version 2 as well.
-    settled: bool,
+    pub(super) settled: bool,
     ending: bool,
 }
 
-struct Container {
-    name: String,
+pub(super) struct Container {
+    pub(super) name: String,
+    /// What libcontainer calls it.
+    pub(super) id: String,
+    pub(super) attempt: u32,
     runtime_id: String,
     image_digest: String,
-    group: String,
-    place: PathBuf,
+    pub(super) group: String,
+    pub(super) place: PathBuf,
     stop_signal: Signal,
     /// A stop that came before there was a process; true for SIGKILL.
     stop: Option<bool>,
-    pid: Option<Pid>,
+    pub(super) pid: Option<Pid>,
     started_at: Option<u64>,
     /// How its first process ended, once reaped.
     status: Option<i32>,
     reason: Option<String>,
-    exit: Option<Exit>,
+    pub(super) exit: Option<Exit>,
+    /// Its root is unmounted.
+    tidied: bool,
     tell: Option<OwnedFd>,
     told: Vec<u8>,
     /// Output, error.
@@ -111,6 +120,8 @@ impl Task {
             _lock: lock,
             group,
             containers: Vec::new(),
+            made: 0,
+            checks: Vec::new(),
             unclaimed: BTreeMap::new(),
             reports: Vec::new(),
             settled,
@@ -145,7 +156,8 @@ impl Task {
 
     /// Creates and starts a container, or tells again what became of it.
     pub(super) fn start(&mut self, start: Start, poll: &OwnedFd) {
-        if let Some(known) = self.containers.iter().find(|c| c.name == start.spec.name) {
+        let known = self.containers.iter().find(|c| c.name == start.spec.name);
+        if let Some(known) = known.filter(|known| known.exit.is_none() || known.attempt >= start.spec.attempt) {
             self.reports.extend(known.story());
             return;
         }
@@ -159,14 +171,17 @@ impl Task {
         if self.ending {
             return Err(Failure::create("the task is ending"));
         }
-        if self.containers.len() >= CONTAINERS_MAX {
+        let again = self.containers.iter().position(|c| c.name == start.spec.name);
+        if again.is_none() && self.containers.len() >= CONTAINERS_MAX {
             return Err(Failure::create(format!("more than {CONTAINERS_MAX} containers")));
         }
         if start.spec.network == Joined::Host {
             let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
             start.spec.host_name.get_or_insert_with(host);
         }
-        let number = self.containers.len();
+        let slot = again.unwrap_or(self.containers.len());
+        let number = self.made;
+        self.made += 1;
         let io = |error: std::io::Error| Failure::because("container", &error);
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()));
         let (output, output_write) = pipe()?;
@@ -182,6 +197,8 @@ impl Task {
         let spec = &job.start.spec;
         let container = Container {
             name: spec.name.clone(),
+            id: job.id.clone(),
+            attempt: spec.attempt,
             runtime_id: runtime_id(&self.key, &spec.name),
             image_digest: spec.image_digest.clone(),
             group: job.group.clone(),
@@ -193,15 +210,20 @@ impl Task {
             status: None,
             reason: None,
             exit: None,
+            tidied: false,
             tell: Some(tell),
             told: Vec::new(),
             pipes: [Some(output), Some(error)],
             spool: Spool::open(&self.directory.output(&spec.name)).map_err(io)?,
         };
-        container.register(number, poll).map_err(io)?;
+        container.register(slot, poll).map_err(io)?;
         let pipes = Pipes { output: output_write, error: error_write, tell: tell_write };
+        again.iter().for_each(|slot| self.clear(&self.containers[*slot]));
         self.make(&job, pipes)?;
-        self.containers.push(container);
+        match again {
+            Some(slot) => self.containers[slot] = container,
+            None => self.containers.push(container),
+        }
         Ok(())
     }
 
@@ -281,6 +303,7 @@ impl Task {
                     self.containers[index].status = Some(code);
                     self.finish(index);
                 }
+                None if self.end_check(pid, code) => {}
                 None => {
                     self.unclaimed.insert(pid.as_raw_nonzero().get(), code);
                 }
@@ -328,27 +351,12 @@ impl Task {
             self.settle();
         }
         for container in &mut self.containers {
-            if container.exit.is_some() && !container.place.as_os_str().is_empty() {
+            if container.exit.is_some() && !container.tidied {
                 Rootfs::unmount(&container.place.join("root"));
                 // What remains goes with the task.
                 let _ = self.prepared.cgroups.remove_now(&container.group);
-                container.place = PathBuf::new();
+                container.tidied = true;
             }
-        }
-    }
-}
-
-impl Task {
-    /// Version 2 has us in the group of our time as a spare, as moving may wait for the kernel: to be called when nobody
-    /// waits for us.
-    pub(super) fn settle(&mut self) {
-        if std::mem::replace(&mut self.settled, true) {
-            return;
-        }
-        let cgroups = &self.prepared.cgroups;
-        match cgroups.enter(&supervisor_group(&self.group), std::process::id()) {
-            Ok(()) => drop(cgroups.remove_now(&self.prepared.group)),
-            Err(error) => eprintln!("{}", chain(&error)),
         }
     }
 }
@@ -377,7 +385,13 @@ impl Container {
             image_digest: self.image_digest.clone(),
             started_at: self.started_at,
             exit: self.exit.clone(),
+            attempt: self.attempt,
         }
+    }
+
+    /// Its program runs, as far as is known.
+    pub(super) fn runs(&self) -> bool {
+        self.started_at.is_some() && self.status.is_none()
     }
 
     /// Everything that was told of it, to be told again.
@@ -412,8 +426,7 @@ impl Container {
 
     fn signal_if_running(&mut self) {
         // Before `Started` the process is not the program yet: the signal is sent with that report.
-        let running = self.started_at.is_some() && self.status.is_none();
-        if let (Some(force), Some(pid), true) = (self.stop, self.pid, running) {
+        if let (Some(force), Some(pid), true) = (self.stop, self.pid, self.runs()) {
             let signal = if force { Signal::KILL } else { self.stop_signal };
             // As its parent, and not having reaped it, the number is certainly still its own. The first process of a
             // process namespace takes all others with it.

@@ -3,6 +3,7 @@
 
 mod archives;
 mod images;
+mod inside;
 mod life;
 mod limits;
 mod registry;
