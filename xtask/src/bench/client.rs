@@ -65,7 +65,29 @@ impl Client {
         Ok(parts.filter_map(|part| Some(part.split_once("</subnetId>")?.0.to_owned())).collect())
     }
 
+    /// Where the server is.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// A whole signed request of an ECS operation.
+    pub fn signed(&self, operation: &str, input: &Value) -> Result<String> {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        self.request(
+            "ecs",
+            &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &target)],
+            &input.to_string(),
+        )
+    }
+
     fn send(&self, service: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+        let text = self.request(service, headers, body)?;
+        let mut stream = self.stream.borrow_mut();
+        stream.get_mut().write_all(text.as_bytes())?;
+        read_answer(&mut stream)
+    }
+
+    fn request(&self, service: &str, headers: &[(&str, &str)], body: &str) -> Result<String> {
         let mut all = vec![("host".to_owned(), self.authority.clone())];
         all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let request = HttpRequest { method: "POST", path: "/", query: "", headers: &all, body: body.as_bytes() };
@@ -73,14 +95,12 @@ impl Client {
         let signature = sigv4::sign(&self.key, &self.region, service, now, &request);
         all.extend(signature);
         let lines: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let mut stream = self.stream.borrow_mut();
-        let text = format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\n\r\n{body}", body.len());
-        stream.get_mut().write_all(text.as_bytes())?;
-        read_answer(&mut stream)
+        Ok(format!("POST / HTTP/1.1\r\n{lines}content-length: {}\r\n\r\n{body}", body.len()))
     }
 }
 
-fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, String)> {
+/// Reads one answer: its status and body.
+pub fn read_answer(stream: &mut BufReader<TcpStream>) -> Result<(u16, String)> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let status =

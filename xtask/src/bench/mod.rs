@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: measures what SPECIFICATION.md promises, on this machine, and prints what it measured. Nothing is
 //! remembered from one run to the next and no figure stands in the program.
 
+mod api;
 mod client;
+mod crowd;
 mod gauge;
 mod peer;
 mod server;
@@ -32,6 +34,9 @@ pub struct Arguments {
     gantry: Option<PathBuf>,
 }
 
+/// What the server under test declares for Fargate tasks, in times of the machine's memory.
+const MEMORY_FACTOR: &str = "8";
+
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if !command::is_root() {
@@ -51,6 +56,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let client = Client::new(&server)?;
     let running = starts(&server, &client, arguments.tasks)?;
     idle(&server, Duration::from_secs(arguments.idle), "after the tasks")?;
+    let crowd = crowd::Crowd::new(&client)?;
+    crowd.stops(arguments.tasks.min(20))?;
+    crowd.service(arguments.tasks.min(10))?;
+    println!("for 100 tasks of 512 MiB, Fargate memory is declared {MEMORY_FACTOR} times over");
+    crowd.hundred()?;
+    api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
     peer::docker(&image, arguments.tasks.min(20), &running)
 }

@@ -53,7 +53,7 @@ impl Server {
         let log = File::create(self.log())?;
         let began = Instant::now();
         let mut child = Command::new(&self.gantry)
-            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["up", "--fargate-memory-overcommit", super::MEMORY_FACTOR, "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&self.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

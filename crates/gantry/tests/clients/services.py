@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 import time
+import urllib.request
 
 import boto3
 
@@ -48,6 +50,34 @@ def first_process(task):
     raise AssertionError(f"no process of {key}")
 
 
+def address(task):
+    return {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}["privateIPv4Address"]
+
+
+def is_healthy(task, now):
+    """RUNNING for half a second, and wanted so: what counts as healthy without a health check."""
+    wanted = task["lastStatus"] == task["desiredStatus"] == "RUNNING"
+    return wanted and now - task["startedAt"].timestamp() > 0.5
+
+
+class Load(threading.Thread):
+    """Asks the healthy tasks for their page, one after the other, and keeps who failed when."""
+
+    def __init__(self):
+        super().__init__()
+        self.healthy, self.answered, self.failed, self.over = {}, 0, [], False
+
+    def run(self):
+        while not self.over:
+            for place, task in list(self.healthy.items()):
+                try:
+                    urllib.request.urlopen(f"http://{place}/", timeout=5).read()
+                    self.answered += 1
+                except OSError as error:
+                    self.failed.append((time.time(), task, error))
+            time.sleep(0.001)
+
+
 first = register("one")
 network = {"awsvpcConfiguration": {"subnets": subnets}}
 wish = dict(serviceName="web", taskDefinition=first, desiredCount=2, launchType="FARGATE", networkConfiguration=network)
@@ -81,17 +111,29 @@ assert len(before & now) == 1
 ecs.update_service(service="web", desiredCount=4)
 ecs.get_waiter("services_stable").wait(services=["web"], WaiterConfig=WAIT)
 second = register("two")
+load = Load()
+load.healthy = {address(task): task["taskArn"] for task in tasks()}
+load.start()
 ecs.update_service(service="web", taskDefinition=second)
 began = time.monotonic()
 while True:
     seen = service()
     assert seen["runningCount"] >= 4, seen
     assert seen["runningCount"] + seen["pendingCount"] <= 8, seen
+    load.healthy = {address(task): task["taskArn"] for task in tasks() if is_healthy(task, time.time())}
     if len(seen["deployments"]) == 1:
         break
     assert time.monotonic() - began < 30, seen
     time.sleep(0.05)
-print(f"four tasks rolled in {time.monotonic() - began:.1f} s")
+load.over = True
+load.join()
+print(f"four tasks rolled in {time.monotonic() - began:.1f} s, {load.answered} pages meanwhile")
+assert load.answered > 50, load.answered
+# A request that was on its way when its task was told to stop is no request to a healthy task.
+for at, task, error in load.failed:
+    (seen_task,) = ecs.describe_tasks(tasks=[task])["tasks"]
+    stopping = seen_task.get("stoppingAt")
+    assert stopping and stopping.timestamp() <= at, (task, error, at, seen_task)
 assert seen["deployments"][0]["rolloutState"] == "COMPLETED", seen
 assert {task["taskDefinitionArn"] for task in tasks()} == {second}
 assert {task["group"] for task in tasks()} == {"service:web"}
