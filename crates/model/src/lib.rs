@@ -8,6 +8,7 @@ pub mod change;
 pub mod cluster;
 pub mod ids;
 pub mod instance;
+pub mod log;
 pub mod needs;
 pub mod port;
 pub mod project;
@@ -22,8 +23,9 @@ pub mod vpc;
 
 pub use change::Change;
 pub use cluster::Cluster;
-pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, RevisionId, ServiceId, TaskId};
+pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 pub use instance::Instance;
+pub use log::LogGroup;
 pub use needs::Needs;
 pub use reason::Reason;
 pub use service::Service;

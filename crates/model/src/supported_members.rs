@@ -4,6 +4,7 @@
 //! refused with the member's name, so that nothing is accepted that would silently do nothing. A test holds the table
 //! against the API model: every member is in exactly one of the lists.
 
+use crate::log;
 use wire::ecs::{self, ContainerDefinition, TaskDefinition};
 
 /// Members of a container definition that act, or that say nothing a host could do (labels, port names).
@@ -47,7 +48,7 @@ pub const CONTAINER_UNSUPPORTED: &[(&str, Uses<ContainerDefinition>)] = &[
     ("interactive", |c| c.interactive == Some(true)),
     ("links", |c| filled(&c.links)),
     ("linuxParameters", |c| c.linux_parameters.as_ref().is_some_and(uses_more_than_capabilities)),
-    ("logConfiguration", |c| c.log_configuration.is_some()),
+    ("logConfiguration", |c| c.log_configuration.as_ref().and_then(log::unsupported).is_some()),
     ("mountPoints", |c| filled(&c.mount_points)),
     ("pseudoTerminal", |c| c.pseudo_terminal == Some(true)),
     ("repositoryCredentials", |c| c.repository_credentials.is_some()),
@@ -124,8 +125,13 @@ pub fn unsupported(definition: &TaskDefinition) -> Vec<String> {
     let inside = containers.iter().flat_map(|container| {
         let used = CONTAINER_UNSUPPORTED.iter().filter(|(_, uses)| uses(container));
         let owner = container.name.as_deref().unwrap_or("");
-        let ranges = maps_ranges(definition, container).then_some("portMappings.containerPortRange");
-        used.map(|(name, _)| *name).chain(ranges).map(move |name| format!("containerDefinitions[{owner}].{name}"))
+        let ranges = maps_ranges(definition, container).then_some("portMappings.containerPortRange".to_owned());
+        let named =
+            used.map(|(name, _)| match (*name, container.log_configuration.as_ref().and_then(log::unsupported)) {
+                ("logConfiguration", Some(part)) => format!("logConfiguration.{part}"),
+                (name, _) => name.to_owned(),
+            });
+        named.chain(ranges).map(move |name| format!("containerDefinitions[{owner}].{name}"))
     });
     task.chain(inside).collect()
 }

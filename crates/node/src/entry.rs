@@ -130,6 +130,10 @@ impl Entry {
             reports: Reports::default(),
             message,
         };
+        if let Some(unable) = entry.message.gantry.as_ref().and_then(|gantry| gantry.unable.clone()) {
+            entry.fail(unable);
+            return entry;
+        }
         match spec::attachment(&entry.message) {
             Ok(attachment) => entry.attachment = Some(attachment),
             Err(problem) if !entry.stop_wanted => entry.fail(format!("Error loading task - {problem}")),
@@ -352,7 +356,7 @@ impl Entry {
             if let (true, Wish::Ready(networks), Some(attachment), Stage::Pending, Wish::Ready(digest)) =
                 (supervised, &self.network, &self.attachment, &held.stage, &held.image)
             {
-                let mut spec = spec::container(container, digest);
+                let mut spec = spec::container(&self.message, container, digest);
                 spec::join(&mut spec, task, number, attachment, networks.get(number));
                 commands.push_back(Command::StartContainer { task: task.clone(), spec: Box::new(spec) });
                 held.stage = Stage::Starting;

@@ -120,6 +120,23 @@ pub struct ContainerSpec {
     pub hosts: Vec<(String, String)>,
     /// The signal that asks it to end; `None`: the image's, else SIGTERM.
     pub stop_signal: Option<String>,
+    /// Where its output goes.
+    #[serde(default)]
+    pub log: LogTarget,
+}
+
+/// Where a container's output goes, and what happens while it cannot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogTarget {
+    /// The log group.
+    pub group: String,
+    /// The stream; `None`: named as the runtime names the container.
+    pub stream: Option<String>,
+    /// A container whose output cannot be kept waits; else the oldest is dropped.
+    pub blocking: bool,
+    /// Bytes kept on the node; `None`: the runtime's own bound.
+    pub buffer_bytes: Option<u64>,
 }
 
 /// What a node orders. Each is answered by the event named in its comment; each may be said again at any time.

@@ -1,6 +1,8 @@
 //! The agent's Task message read as what the host must make of it.
 
-use crate::hands::{Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, TaskKey, TaskLimits, Ulimit};
+use crate::hands::{
+    Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, LogTarget, TaskKey, TaskLimits, Ulimit,
+};
 use link::acs;
 use model::port::{PortMapping, Protocol};
 use std::net::Ipv4Addr;
@@ -73,7 +75,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// A container as it must be made, but for its network.
-pub(crate) fn container(container: &acs::Container, digest: &str) -> ContainerSpec {
+pub(crate) fn container(task: &acs::Task, container: &acs::Container, digest: &str) -> ContainerSpec {
     let config: acs::Config = serde_json::from_str(&container.docker_config.config).unwrap_or_default();
     let host: acs::HostConfig = serde_json::from_str(&container.docker_config.host_config).unwrap_or_default();
     let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
@@ -103,6 +105,25 @@ pub(crate) fn container(container: &acs::Container, digest: &str) -> ContainerSp
         dns_search: Vec::new(),
         hosts: Vec::new(),
         stop_signal: config.stop_signal,
+        log: log_target(task, &container.name, host.log_config),
+    }
+}
+
+/// Where a container's output goes; what says nothing goes to a group of its family.
+fn log_target(task: &acs::Task, container: &str, config: Option<acs::LogConfig>) -> LogTarget {
+    let Some(acs::LogConfig { mut config, .. }) = config else {
+        let stream = model::log::default_stream(container, acs::id_of(&task.arn));
+        return LogTarget {
+            group: model::log::default_group(&task.family),
+            stream: Some(stream),
+            ..LogTarget::default()
+        };
+    };
+    LogTarget {
+        group: config.remove("awslogs-group").unwrap_or_default(),
+        stream: config.remove("awslogs-stream").filter(|stream| !stream.is_empty()),
+        blocking: config.get("mode").is_some_and(|mode| mode == "blocking"),
+        buffer_bytes: config.get("max-buffer-size").and_then(|size| model::log::buffer_bytes(size)),
     }
 }
 

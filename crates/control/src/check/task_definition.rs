@@ -120,6 +120,9 @@ fn check_container(
     if container.stop_timeout.is_some_and(|seconds| seconds < 0) {
         return client(format!("Invalid setting for container '{name}'. 'stopTimeout' must not be negative."));
     }
+    if let Some(why) = container.log_configuration.as_ref().and_then(model::log::invalid) {
+        return client(format!("Invalid logConfiguration for container '{name}'. {why}"));
+    }
     check_environment(name, container)?;
     check_limits(name, container)
 }

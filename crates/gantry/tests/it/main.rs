@@ -16,6 +16,7 @@ mod http;
 mod isolation;
 mod kills;
 mod life;
+mod logs;
 mod network;
 mod operations;
 mod ports;
