@@ -1,8 +1,9 @@
 //! The one gate before every handler: who may do what.
 
+use crate::handlers::log_group::LogQuestion;
 use model::{InstanceId, State, TaskId};
 use wire::http::Call;
-use wire::{Fault, ec2, ecs};
+use wire::{Fault, ec2, ecs, logs};
 
 /// Who signed a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +28,47 @@ pub(crate) fn authorize(state: &State, caller: &Caller, call: &Call) -> Result<(
     if caller.principal == Principal::Operator || node_may(state, caller, call) {
         return Ok(());
     }
-    let message = format!("User: node {} is not authorized to perform: {}", caller.access_key, call.name());
+    let message = refusal(caller, call.name());
     let code = if matches!(call, Call::Ec2(_)) { "UnauthorizedOperation" } else { "AccessDeniedException" };
     Err(Fault::new(code, if code == "UnauthorizedOperation" { 403 } else { 400 }, message))
+}
+
+fn refusal(caller: &Caller, action: &str) -> String {
+    format!("User: node {} is not authorized to perform: {action}", caller.access_key)
+}
+
+/// The same for streams and events of a log group: a node's key writes to the streams of its own tasks, and reads none.
+/// A node learns that a group is not there only of one that its task writes to.
+pub(crate) fn authorize_logs(
+    state: &State,
+    caller: &Caller,
+    question: &LogQuestion,
+    group: Option<&str>,
+) -> Result<(), Fault> {
+    use logs::Operation::{CreateLogStream, PutLogEvents};
+    let writes = matches!(question.operation, CreateLogStream | PutLogEvents);
+    let own = || {
+        let stream = question.stream.as_deref().unwrap_or_default();
+        writes_to(state, caller, group.unwrap_or(&question.group), stream)
+    };
+    if caller.principal == Principal::Operator || (writes && own()) {
+        return Ok(());
+    }
+    Err(Fault::new("AccessDeniedException", 400, refusal(caller, question.operation.full_name())))
+}
+
+/// Whether the stream is that of a container of a task that runs or ran on a host of the caller's. Its name ends with the
+/// task's id, or begins with it.
+fn writes_to(state: &State, caller: &Caller, group: &str, stream: &str) -> bool {
+    let named = stream.rsplit('/').next().and_then(|last| last.get(..32)).and_then(TaskId::parse);
+    let Some(task) = named.and_then(|id| state.tasks.get(&id)) else { return false };
+    let owned = state.instances.get(&task.instance).is_some_and(|instance| *instance.owner == *caller.access_key);
+    let needs = state.definitions.get(&task.definition).map(|definition| definition.needs.clone());
+    let goes_there = |needs: &model::Needs| {
+        let mut containers = needs.containers.iter();
+        containers.any(|c| c.log.group == group && c.log.is_stream(&c.name, task.id, stream))
+    };
+    owned && needs.is_some_and(|needs| goes_there(&needs))
 }
 
 fn node_may(state: &State, caller: &Caller, call: &Call) -> bool {
@@ -42,7 +81,7 @@ fn node_may(state: &State, caller: &Caller, call: &Call) -> bool {
         Call::Ecs(ecs::Request::SubmitContainerStateChange(input)) => task(&input.task),
         Call::Ecs(ecs::Request::SubmitAttachmentStateChanges(_)) => true,
         Call::Sts(_) | Call::Ec2(ec2::Request::DescribeVpcs(_)) => true,
-        Call::Ecs(_) | Call::Ec2(_) | Call::Gantry(_) => false,
+        Call::Ecs(_) | Call::Ec2(_) | Call::Logs(_) | Call::Gantry(_) => false,
     }
 }
 

@@ -20,6 +20,7 @@ mod switchboard;
 
 pub use authorize::{Caller, Principal};
 pub use desk::Batch;
+pub use handlers::log_group::{LogAccess, LogQuestion};
 pub use sessions::{Connect, Refusal};
 
 use desk::Desk;
@@ -28,7 +29,7 @@ use model::{Ids, Millis, State};
 use sessions::Sessions;
 use std::collections::VecDeque;
 use wire::http::{Answer, Call};
-use wire::{Fault, ec2, ecs, gantry, sts};
+use wire::{Fault, ec2, ecs, gantry, logs, sts};
 
 /// Names a request until it is answered; the shell chooses it.
 pub type Ticket = u64;
@@ -46,6 +47,15 @@ pub enum Input {
         caller: Caller,
         /// What.
         call: Call,
+    },
+    /// A request to streams or events of a log group was authenticated: may it be, and of which group?
+    Logs {
+        /// To be answered with.
+        ticket: Ticket,
+        /// Who asks.
+        caller: Caller,
+        /// For what.
+        question: LogQuestion,
     },
     /// An agent wants a control session.
     Connect {
@@ -88,6 +98,13 @@ pub enum Output {
         ticket: Ticket,
         /// The answer.
         answer: Box<Result<Answer, Fault>>,
+    },
+    /// The answer to a question about a log group.
+    Logs {
+        /// The question's.
+        ticket: Ticket,
+        /// The answer.
+        answer: Result<LogAccess, Fault>,
     },
     /// The answer to a connection.
     Connected {
@@ -156,6 +173,10 @@ impl Control {
                 let answer = Box::new(self.answer(&caller, call));
                 self.output(Output::Reply { ticket, answer });
             }
+            Input::Logs { ticket, caller, question } => {
+                let answer = handlers::log_group::ask(&self.desk.state, &caller, &question);
+                self.output(Output::Logs { ticket, answer });
+            }
             Input::Connect { ticket, session, caller, connect } => {
                 let answer = self.sessions.connect(&mut self.desk, session, &caller, &connect);
                 self.output(Output::Connected { ticket, answer });
@@ -211,6 +232,11 @@ impl Control {
         self.desk.health()
     }
 
+    /// Every log group; to be let go with the outputs of the round.
+    pub fn log_groups(&self) -> Vec<LogAccess> {
+        handlers::log_group::all(&self.desk.state)
+    }
+
     /// Drops everything that is not in the store.
     pub fn into_config(self) -> Config {
         self.config
@@ -226,6 +252,7 @@ impl Control {
             Call::Ecs(request) => ecs::dispatch(self, caller, request).map(Answer::Ecs),
             Call::Sts(request) => sts::dispatch(self, caller, request).map(Answer::Sts),
             Call::Ec2(request) => ec2::dispatch(self, caller, request).map(Answer::Ec2),
+            Call::Logs(request) => logs::dispatch(self, caller, request).map(Answer::Logs),
             Call::Gantry(request) => gantry::dispatch(self, caller, request).map(Answer::Gantry),
         }
     }

@@ -1,8 +1,10 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
-use crate::handlers::{agent, cluster, gantry as own, instance, network, run, service, task, task_definition};
+use crate::handlers::{
+    agent, cluster, gantry as own, instance, log_group, network, run, service, task, task_definition,
+};
 use crate::{Caller, Control};
-use wire::{Fault, ec2, ecs, gantry, sts};
+use wire::{Fault, ec2, ecs, gantry, logs, sts};
 
 type Answer<T> = Result<T, Fault>;
 
@@ -66,6 +68,16 @@ impl ec2::Ec2<Caller> for Control {
         describe_security_groups(ec2::DescribeSecurityGroupsRequest) -> ec2::DescribeSecurityGroupsResult = network::security_groups;
         describe_network_interfaces(ec2::DescribeNetworkInterfacesRequest) -> ec2::DescribeNetworkInterfacesResult = network::interfaces;
         describe_availability_zones(ec2::DescribeAvailabilityZonesRequest) -> ec2::DescribeAvailabilityZonesResult = network::zones;
+    }
+}
+
+impl logs::Logs<Caller> for Control {
+    forward! {
+        create_log_group(logs::CreateLogGroupRequest) -> logs::CreateLogGroupResponse = log_group::create;
+        delete_log_group(logs::DeleteLogGroupRequest) -> logs::DeleteLogGroupResponse = log_group::delete;
+        describe_log_groups(logs::DescribeLogGroupsRequest) -> logs::DescribeLogGroupsResponse = log_group::describe;
+        put_retention_policy(logs::PutRetentionPolicyRequest) -> logs::PutRetentionPolicyResponse = log_group::put_retention;
+        delete_retention_policy(logs::DeleteRetentionPolicyRequest) -> logs::DeleteRetentionPolicyResponse = log_group::delete_retention;
     }
 }
 

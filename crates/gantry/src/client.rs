@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use wire::http::HttpRequest;
 use wire::sigv4::{self, Key};
-use wire::{Fault, ecs, gantry};
+use wire::{Fault, ecs, gantry, logs};
 
 /// Largest answer taken.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
@@ -89,6 +89,14 @@ impl Client {
         let operation = request.operation();
         let body = self.call("gantry", operation.target(), request.to_json()).await?;
         gantry::Response::decode(operation, &body).map_err(CallError::Fault)
+    }
+
+    /// Calls an operation of CloudWatch Logs.
+    pub async fn logs(&self, request: impl Into<logs::Request>) -> Result<logs::Response, CallError> {
+        let request = request.into();
+        let operation = request.operation();
+        let body = self.call("logs", operation.target(), request.to_json()).await?;
+        logs::Response::decode(operation, &body).map_err(CallError::Fault)
     }
 
     /// Calls an EC2 operation and answers its XML as text.

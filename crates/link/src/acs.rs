@@ -169,6 +169,18 @@ pub struct Task {
     /// What its containers may mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
+    /// What only Gantry's node reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gantry: Option<GantryTask>,
+}
+
+/// What of a task stock messages cannot say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GantryTask {
+    /// It cannot be started, for this reason: nothing is done for it but to say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unable: Option<String>,
 }
 
 /// A network interface.
@@ -400,6 +412,20 @@ pub struct HostConfig {
     /// Mount options by path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tmpfs: BTreeMap<String, String>,
+    /// Where its output goes; `None`: as the agent does it for containers that say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_config: Option<LogConfig>,
+}
+
+/// A log driver and its options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogConfig {
+    /// `awslogs`.
+    #[serde(rename = "Type")]
+    pub driver: String,
+    /// As the driver names them.
+    pub config: BTreeMap<String, String>,
 }
 
 /// A resource limit.

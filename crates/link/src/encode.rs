@@ -3,7 +3,7 @@
 
 use crate::acs;
 use model::State;
-use model::needs::{cpu_units, memory_mib, port_mappings};
+use model::needs::{ContainerNeeds, cpu_units, memory_mib, port_mappings};
 use model::port::PortMapping;
 use model::project::mac_text;
 use model::task::{Desired, Eni, LaunchType, Task};
@@ -51,6 +51,7 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
         container(state, task, definition.network_mode, defined, over)
     });
     acs::Task {
+        gantry: unable(state, task).map(|unable| acs::GantryTask { unable: Some(unable) }),
         containers: containers.collect(),
         network_mode: definition.network_mode.map_or("bridge", |mode| mode.as_str()).to_owned(),
         cpu: cpu.map(|units| f64::from(units) / 1024.0),
@@ -59,6 +60,30 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
         volumes: definition.volumes.as_deref().unwrap_or_default().iter().map(volume).collect(),
         ..bare
     }
+}
+
+/// Why the task cannot be started though it was accepted: a log group that is missing, in the words of AWS's agent.
+fn unable(state: &State, task: &Task) -> Option<String> {
+    let needs = &state.definitions.get(&task.definition)?.needs;
+    let missing = |c: &&ContainerNeeds| !c.log.group.is_empty() && state.log_group_named(&c.log.group).is_none();
+    let missing = needs.containers.iter().find(missing)?;
+    Some(format!(
+        "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to \
+         create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. \
+         (container {}, awslogs-group {}; create the group or set awslogs-create-group to true)",
+        missing.name, missing.log.group
+    ))
+}
+
+/// Where the container's output goes, when its definition says so: the options with the prefix made a stream's name.
+fn log_config(task: &Task, defined: &ecs::ContainerDefinition) -> Option<acs::LogConfig> {
+    let log = defined.log_configuration.as_ref()?;
+    let mut config = log.options.clone().unwrap_or_default();
+    if let Some(prefix) = config.remove("awslogs-stream-prefix").filter(|prefix| !prefix.is_empty()) {
+        let name = defined.name.as_deref().unwrap_or_default();
+        config.insert("awslogs-stream".to_owned(), format!("{prefix}/{name}/{}", task.id));
+    }
+    Some(acs::LogConfig { driver: log.log_driver.as_str().to_owned(), config })
 }
 
 fn launch_type(launch_type: LaunchType) -> &'static str {
@@ -100,7 +125,7 @@ fn container(
         mount_points: defined.mount_points.as_deref().unwrap_or_default().iter().map(mount_point).collect(),
         volumes_from: defined.volumes_from.as_deref().unwrap_or_default().iter().map(volume_from).collect(),
         port_mappings: port_mappings(mode, defined).into_iter().map(port_mapping).collect(),
-        docker_config: docker_config(mode, defined, reservation),
+        docker_config: docker_config(task, mode, defined, reservation),
         name,
     }
 }
@@ -135,6 +160,7 @@ fn port_mapping(mapping: PortMapping) -> acs::PortMapping {
 }
 
 fn docker_config(
+    task: &Task,
     mode: Option<ecs::NetworkMode>,
     defined: &ecs::ContainerDefinition,
     reservation: Option<i32>,
@@ -178,6 +204,7 @@ fn docker_config(
         extra_hosts: hosts.iter().map(|host| format!("{}:{}", host.hostname, host.ip_address)).collect(),
         shm_size: linux.and_then(|linux| linux.shared_memory_size).map(|mib| i64::from(mib) * MIB),
         tmpfs: linux.and_then(|linux| linux.tmpfs.as_deref()).unwrap_or_default().iter().map(tmpfs).collect(),
+        log_config: log_config(task, defined),
     };
     acs::DockerConfig { version: DOCKER_API.to_owned(), config: json(&config), host_config: json(&host_config) }
 }

@@ -78,6 +78,11 @@ impl Scope<'_> {
         self.ecs(format_args!("attachment/{uuid}"))
     }
 
+    /// `arn:aws:logs:…:log-group:<name>`, to which AWS adds `:*` where it means the streams too.
+    pub fn log_group(&self, name: &str) -> String {
+        format!("arn:aws:logs:{}:{}:log-group:{name}", self.region, self.account)
+    }
+
     /// `arn:aws:iam::<account>:root`, the operator.
     pub fn root(&self) -> String {
         format!("arn:aws:iam::{}:root", self.account)

@@ -2,8 +2,9 @@
 
 use crate::Millis;
 use crate::cluster::Cluster;
-use crate::ids::{ClusterId, InstanceId, RevisionId, ServiceId, TaskId};
+use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
+use crate::log::LogGroup;
 use crate::service::Service;
 use crate::state::Meta;
 use crate::task::{HealthStatus, Stop, Task, TaskReport};
@@ -92,6 +93,17 @@ pub enum Change {
     },
     /// A stopped task is shown no longer.
     TaskForgotten(TaskId),
+    /// A log group was created.
+    LogGroupCreated(Box<LogGroup>),
+    /// How long a log group keeps events.
+    LogGroupRetention {
+        /// Which.
+        id: LogGroupId,
+        /// Days; `None`: for ever.
+        days: Option<u32>,
+    },
+    /// A log group was deleted, with all that was kept of it.
+    LogGroupDeleted(LogGroupId),
     /// A client token was used.
     ClientTokenUsed(Box<ClientToken>),
     /// A client token has lapsed.

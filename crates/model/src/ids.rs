@@ -54,6 +54,10 @@ hex_id!(
     InstanceId
 );
 hex_id!(
+    /// A log group; the name of everything that is kept of it.
+    LogGroupId
+);
+hex_id!(
     /// Any other thing that AWS names by a UUID (attachments, container ARNs), shown with dashes.
     Uuid
 );
@@ -190,6 +194,11 @@ impl Ids {
     /// A fresh container instance.
     pub fn instance(&mut self) -> InstanceId {
         InstanceId(self.bytes())
+    }
+
+    /// A fresh log group.
+    pub fn log_group(&mut self) -> LogGroupId {
+        LogGroupId(self.bytes())
     }
 
     /// A fresh UUID (version 4).

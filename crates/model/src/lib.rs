@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod health;
 pub mod ids;
 pub mod instance;
+pub mod log;
 pub mod needs;
 pub mod port;
 pub mod project;
@@ -23,8 +24,9 @@ pub mod vpc;
 
 pub use change::Change;
 pub use cluster::Cluster;
-pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, RevisionId, ServiceId, TaskId};
+pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 pub use instance::Instance;
+pub use log::LogGroup;
 pub use needs::Needs;
 pub use reason::Reason;
 pub use service::Service;

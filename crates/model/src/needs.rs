@@ -1,5 +1,6 @@
 //! What the tasks of a task definition need, read once from its document, and the sizes that requests may change.
 
+use crate::log::LogNeeds;
 use crate::port::{HostPort, PortMapping, Protocol};
 use std::collections::BTreeSet;
 use wire::FromJson;
@@ -33,6 +34,8 @@ pub struct ContainerNeeds {
     pub essential: bool,
     /// It has a health check.
     pub health_check: bool,
+    /// Where its output goes.
+    pub log: LogNeeds,
 }
 
 impl Needs {
@@ -41,6 +44,7 @@ impl Needs {
         let containers = definition.container_definitions.as_deref().unwrap_or_default();
         let cpu_sum = || containers.iter().map(|c| positive(c.cpu)).sum();
         let memory_sum = || containers.iter().map(|c| positive(c.memory_reservation.or(c.memory))).sum();
+        let family = definition.family.as_deref().unwrap_or_default();
         let network_mode = definition.network_mode.map_or("bridge", |mode| mode.as_str());
         let compatible = definition.compatibilities.as_deref().unwrap_or_default();
         Self {
@@ -49,7 +53,7 @@ impl Needs {
             network_mode: network_mode.to_owned(),
             ports: host_ports(definition),
             fargate: compatible.contains(&ecs::Compatibility::Fargate),
-            containers: containers.iter().map(ContainerNeeds::of).collect(),
+            containers: containers.iter().map(|container| ContainerNeeds::of(family, container)).collect(),
             unsupported: crate::supported_members::unsupported(definition),
         }
     }
@@ -96,12 +100,13 @@ pub fn port_mappings(mode: Option<ecs::NetworkMode>, container: &ecs::ContainerD
 }
 
 impl ContainerNeeds {
-    fn of(container: &ecs::ContainerDefinition) -> Self {
+    fn of(family: &str, container: &ecs::ContainerDefinition) -> Self {
         let command = container.health_check.as_ref().and_then(|check| check.command.first());
         Self {
             name: container.name.clone().unwrap_or_default(),
             essential: container.essential.unwrap_or(true),
             health_check: command.is_some_and(|word| word != "NONE"),
+            log: LogNeeds::of(family, container),
         }
     }
 }

@@ -38,6 +38,7 @@ const DEFINITION: &str = "task-definition";
 const INSTANCE: &str = "container-instance";
 const SERVICE: &str = "service";
 const TASK: &str = "task";
+const LOG_GROUP: &str = "log-group";
 const CLIENT_TOKEN: &str = "client-token";
 
 fn revision_key(id: RevisionId) -> Vec<u8> {
@@ -59,6 +60,7 @@ impl State {
             Touched::Instance(id) => (INSTANCE, id.0.to_vec(), encode(self.instances.get(id))),
             Touched::Service(id) => (SERVICE, id.0.to_be_bytes().to_vec(), encode(self.services.get(id))),
             Touched::Task(id) => (TASK, id.0.to_vec(), encode(self.tasks.get(id))),
+            Touched::LogGroup(id) => (LOG_GROUP, id.0.to_vec(), encode(self.log_groups.get(id))),
             Touched::ClientToken(cluster, token) => {
                 (CLIENT_TOKEN, token_key(*cluster, token), encode(self.client_token_row(*cluster, token)))
             }
@@ -75,6 +77,7 @@ impl State {
         touched.extend(self.instances.keys().map(|id| Touched::Instance(*id)));
         touched.extend(self.services.keys().map(|id| Touched::Service(*id)));
         touched.extend(self.tasks.keys().map(|id| Touched::Task(*id)));
+        touched.extend(self.log_groups.keys().map(|id| Touched::LogGroup(*id)));
         let tokens = self.index.token_ages.iter();
         touched.extend(tokens.map(|(_, cluster, token)| Touched::ClientToken(*cluster, token.clone())));
         touched.iter().map(|touched| self.row(touched)).collect()
@@ -121,6 +124,7 @@ fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
         INSTANCE => drop(state.put_instance(decode(kind, value)?)),
         SERVICE => drop(state.put_service(decode(kind, value)?)),
         TASK => drop(state.put_task(decode(kind, value)?)),
+        LOG_GROUP => drop(state.put_log_group(decode(kind, value)?)),
         CLIENT_TOKEN => drop(state.put_client_token(decode::<ClientToken>(kind, value)?)),
         _ => return Err(BadRow { kind: kind.to_owned(), message: "unknown kind of row".to_owned() }),
     }

@@ -7,8 +7,9 @@ use crate::Millis;
 use crate::arn::Scope;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
-use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, RevisionId, ServiceId, TaskId};
+use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::Instance;
+use crate::log::LogGroup;
 use crate::port::HostPort;
 use crate::service::{INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::task::{EniStatus, Task, TaskStatus};
@@ -52,6 +53,8 @@ pub struct State {
     pub services: BTreeMap<ServiceId, Service>,
     /// All tasks that are shown.
     pub tasks: BTreeMap<TaskId, Task>,
+    /// All log groups.
+    pub log_groups: BTreeMap<LogGroupId, LogGroup>,
     client_tokens: BTreeMap<(ClusterId, Box<str>), ClientToken>,
     pub(crate) index: Index,
 }
@@ -70,6 +73,7 @@ pub(crate) struct Index {
     pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
     pub(crate) instance_ports: BTreeSet<(InstanceId, HostPort, TaskId)>,
+    pub(crate) log_group_names: BTreeMap<Box<str>, LogGroupId>,
     pub(crate) enis: BTreeMap<EniId, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
@@ -107,6 +111,8 @@ pub enum Touched {
     Service(ServiceId),
     /// A task.
     Task(TaskId),
+    /// A log group.
+    LogGroup(LogGroupId),
     /// A client token.
     ClientToken(ClusterId, Box<str>),
 }
@@ -122,6 +128,7 @@ impl State {
             instances: BTreeMap::new(),
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            log_groups: BTreeMap::new(),
             client_tokens: BTreeMap::new(),
             index: Index::default(),
         }
@@ -169,6 +176,9 @@ impl State {
             }),
             Change::TaskHostLost { id, at, reason } => self.alter_task(*id, |task| task.lose_host(*at, reason)),
             Change::TaskForgotten(id) => self.forget_task(*id),
+            Change::LogGroupCreated(group) => self.put_log_group((**group).clone()),
+            Change::LogGroupRetention { id, days } => self.keep_log_group(*id, *days),
+            Change::LogGroupDeleted(id) => self.remove_log_group(*id),
             Change::ClientTokenUsed(token) => self.put_client_token((**token).clone()),
             Change::ClientTokenLapsed { cluster, token } => self.forget_client_token(*cluster, token),
         }

@@ -4,6 +4,7 @@
 //! refused with the member's name, so that nothing is accepted that would silently do nothing. A test holds the table
 //! against the API model: every member is in exactly one of the lists.
 
+use crate::log;
 use wire::ecs::{self, ContainerDefinition, TaskDefinition};
 
 /// Members of a container definition that act, or that say nothing a host could do (labels, port names).
@@ -51,7 +52,7 @@ pub const CONTAINER_UNSUPPORTED: &[(&str, Uses<ContainerDefinition>)] = &[
     ("interactive", |c| c.interactive == Some(true)),
     ("links", |c| filled(&c.links)),
     ("linuxParameters", |c| linux_member(c).is_some()),
-    ("logConfiguration", |c| c.log_configuration.is_some()),
+    ("logConfiguration", |c| c.log_configuration.as_ref().and_then(log::unsupported).is_some()),
     ("pseudoTerminal", |c| c.pseudo_terminal == Some(true)),
     ("repositoryCredentials", |c| c.repository_credentials.is_some()),
     ("resourceRequirements", |c| filled(&c.resource_requirements)),
@@ -157,10 +158,13 @@ pub fn unsupported(definition: &TaskDefinition) -> Vec<String> {
         let owner = container.name.as_deref().unwrap_or("");
         let ranges = maps_ranges(definition, container).then_some("portMappings.containerPortRange");
         used.map(|(name, _)| *name).chain(ranges).map(move |name| {
-            match linux_member(container).filter(|_| name == "linuxParameters") {
-                Some(member) => format!("containerDefinitions[{owner}].linuxParameters.{member}"),
-                None => format!("containerDefinitions[{owner}].{name}"),
-            }
+            let part = match name {
+                "linuxParameters" => linux_member(container).map(str::to_owned),
+                "logConfiguration" => container.log_configuration.as_ref().and_then(log::unsupported),
+                _ => None,
+            };
+            let part = part.map(|part| format!(".{part}")).unwrap_or_default();
+            format!("containerDefinitions[{owner}].{name}{part}")
         })
     });
     task.chain(inside).collect()

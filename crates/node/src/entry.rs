@@ -148,6 +148,10 @@ impl Entry {
             health_news: false,
             message,
         };
+        if let Some(unable) = entry.message.gantry.as_ref().and_then(|gantry| gantry.unable.clone()) {
+            entry.fail(unable);
+            return entry;
+        }
         match spec::attachment(&entry.message) {
             Ok(attachment) => entry.attachment = Some(attachment),
             Err(problem) if !entry.stop_wanted => entry.fail(format!("Error loading task - {problem}")),

@@ -125,6 +125,9 @@ pub struct ContainerSpec {
     /// How often it was started before. A higher number than that of a container that has ended starts it again, on the
     /// same writable layer.
     pub attempt: u32,
+    /// Where its output goes.
+    #[serde(default)]
+    pub log: LogTarget,
 }
 
 /// Something mounted into a container.
@@ -145,6 +148,20 @@ pub enum MountSource {
     Host(String),
     /// A directory of the task's own, by the name of its volume; it goes with the task.
     Task(String),
+}
+
+/// Where a container's output goes, and what happens while it cannot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogTarget {
+    /// The log group.
+    pub group: String,
+    /// The stream; `None`: named as the runtime names the container.
+    pub stream: Option<String>,
+    /// A container whose output cannot be kept waits; else the oldest is dropped.
+    pub blocking: bool,
+    /// Bytes kept on the node; `None`: the runtime's own bound.
+    pub buffer_bytes: Option<u64>,
 }
 
 /// What a node orders. Each is answered by the event named in its comment; each may be said again at any time.

@@ -1,8 +1,8 @@
 //! The agent's Task message read as what the host must make of it.
 
 use crate::hands::{
-    Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, Mount, MountSource, TaskKey, TaskLimits,
-    Ulimit,
+    Attachment, Cidr, ContainerNetwork, ContainerSpec, Interface, Joined, LogTarget, Mount, MountSource, TaskKey,
+    TaskLimits, Ulimit,
 };
 use link::acs;
 use model::port::{PortMapping, Protocol};
@@ -108,6 +108,25 @@ pub(crate) fn container(task: &acs::Task, container: &acs::Container, digest: &s
         stop_signal: config.stop_signal,
         mounts: mounts(task, container),
         attempt: 0,
+        log: log_target(task, &container.name, host.log_config),
+    }
+}
+
+/// Where a container's output goes; what says nothing goes to a group of its family.
+fn log_target(task: &acs::Task, container: &str, config: Option<acs::LogConfig>) -> LogTarget {
+    let Some(acs::LogConfig { mut config, .. }) = config else {
+        let stream = model::log::default_stream(container, acs::id_of(&task.arn));
+        return LogTarget {
+            group: model::log::default_group(&task.family),
+            stream: Some(stream),
+            ..LogTarget::default()
+        };
+    };
+    LogTarget {
+        group: config.remove("awslogs-group").unwrap_or_default(),
+        stream: config.remove("awslogs-stream").filter(|stream| !stream.is_empty()),
+        blocking: config.get("mode").is_some_and(|mode| mode == "blocking"),
+        buffer_bytes: config.get("max-buffer-size").and_then(|size| model::log::buffer_bytes(size)),
     }
 }
 

@@ -17,6 +17,7 @@ mod recover;
 mod release;
 mod spares;
 mod supervisor;
+pub mod tail;
 
 pub use hands::{Runtime, RuntimeConfig, RuntimeError};
 pub use supervisor::{ImageConfig, supervisor_main};

@@ -9,14 +9,22 @@
 //! `o` is standard output and `e` standard error. `F` is a full line; `P` a part of one, continued by the next record of
 //! the same stream. The bytes are the container's, unchanged; they hold no newline, as that is what divides records.
 //! `d` says that `<bytes>` bytes of older records were dropped. Never interprets what a container prints.
+//!
+//! Beside the segments, `log.json` says where the output is to be shipped; who ships it removes segments (`tail`). A
+//! container that is to wait has its pipe left alone while both segments are full and unshipped.
 
 use crate::directory::now_ms;
+use node::hands::LogTarget;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A whole spool; two segments.
 pub const SPOOL_BYTES_MAX: u64 = 64 << 20;
+/// The least that a spool is given.
+const SPOOL_BYTES_MIN: u64 = 512 << 10;
+/// Where the output is to be shipped.
+pub(crate) const TARGET: &str = "log.json";
 /// Longer lines are cut into parts.
 pub const LINE_BYTES_MAX: usize = 16 << 10;
 /// Records gathered before a write.
@@ -53,6 +61,7 @@ pub(crate) struct Spool {
     number: u64,
     written: u64,
     segment_max: u64,
+    blocking: bool,
     buffer: Vec<u8>,
     /// Unfinished lines: output, error.
     open: [Vec<u8>; 2],
@@ -60,11 +69,18 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Starts a new segment after those that exist.
-    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
-        Self::open_sized(directory, SPOOL_BYTES_MAX / 2)
+    pub(crate) fn open(directory: &Path, target: &LogTarget, runtime_id: &str) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let stream = target.stream.clone().unwrap_or_else(|| runtime_id.to_owned());
+        let target = LogTarget { stream: Some(stream), ..target.clone() };
+        let aside = directory.join(".log.json.new");
+        fs::write(&aside, serde_json::to_vec(&target)?)?;
+        fs::rename(aside, directory.join(TARGET))?;
+        let bytes = target.buffer_bytes.unwrap_or(SPOOL_BYTES_MAX).max(SPOOL_BYTES_MIN);
+        Self::open_sized(directory, bytes / 2, target.blocking)
     }
 
-    fn open_sized(directory: &Path, segment_max: u64) -> io::Result<Self> {
+    fn open_sized(directory: &Path, segment_max: u64, blocking: bool) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let number = segments(directory)?.last().map_or(1, |last| last + 1);
         let file = create(directory, number)?;
@@ -74,10 +90,18 @@ impl Spool {
             number,
             written: 0,
             segment_max,
+            blocking,
             buffer: Vec::new(),
             open: [Vec::new(), Vec::new()],
         };
         Ok(spool)
+    }
+
+    /// Nothing may be taken before something was shipped.
+    pub(crate) fn is_full(&self) -> bool {
+        let near = self.written + 2 * BUFFER_BYTES as u64 > self.segment_max;
+        let older = || segments(&self.directory).is_ok_and(|all| all.iter().any(|number| *number < self.number));
+        self.blocking && near && older()
     }
 
     /// Takes what one read gave; lines are stamped now and written at once.
@@ -133,11 +157,17 @@ impl Spool {
         self.number += 1;
         self.file = create(&self.directory, self.number)?;
         self.written = 0;
+        if self.blocking {
+            return Ok(());
+        }
         for number in segments(&self.directory)? {
             if number + 1 < self.number {
                 let path = segment(&self.directory, number);
                 let dropped = fs::metadata(&path).map_or(0, |data| data.len());
-                fs::remove_file(&path)?;
+                if fs::remove_file(&path).is_err() {
+                    // It was shipped at this moment, or it stays one more than it should.
+                    continue;
+                }
                 let note = format!("{} d F {dropped}\n", now_ms());
                 self.file.write_all(note.as_bytes())?;
                 self.written += note.len() as u64;
@@ -147,7 +177,7 @@ impl Spool {
     }
 }
 
-fn segment(directory: &Path, number: u64) -> PathBuf {
+pub(crate) fn segment(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:08}.log"))
 }
 
@@ -155,7 +185,7 @@ fn create(directory: &Path, number: u64) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(segment(directory, number))
 }
 
-fn segments(directory: &Path) -> io::Result<Vec<u64>> {
+pub(crate) fn segments(directory: &Path) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = fs::read_dir(directory)?
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok())
@@ -175,7 +205,7 @@ pub fn read(directory: &Path) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-fn parse(line: &[u8]) -> Option<Record> {
+pub(crate) fn parse(line: &[u8]) -> Option<Record> {
     let mut fields = line.splitn(4, |byte| *byte == b' ');
     let at = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let stream = match fields.next()? {
@@ -201,7 +231,7 @@ mod tests {
     #[test]
     fn lines_parts_and_streams() {
         let directory = scratch("spool");
-        let mut spool = Spool::open(&directory).expect("open");
+        let mut spool = Spool::open_sized(&directory, SPOOL_BYTES_MAX / 2, false).expect("open");
         spool.take(false, b"one\ntw").expect("take");
         spool.take(true, b"err \xff\n\n").expect("take");
         spool.take(false, b"o\nrest").expect("take");
@@ -225,7 +255,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_and_nothing_is_lost() {
         let directory = scratch("long");
-        let mut spool = Spool::open(&directory).expect("open");
+        let mut spool = Spool::open_sized(&directory, SPOOL_BYTES_MAX / 2, false).expect("open");
         let long = vec![b'x'; LINE_BYTES_MAX * 2 + 5];
         spool.take(false, &long).expect("take");
         spool.take(false, b"\n").expect("take");
@@ -238,7 +268,7 @@ mod tests {
     #[test]
     fn the_oldest_goes_and_is_counted() {
         let directory = scratch("bounded");
-        let mut spool = Spool::open_sized(&directory, 1000).expect("open");
+        let mut spool = Spool::open_sized(&directory, 1000, false).expect("open");
         for n in 0..200 {
             spool.take(false, format!("line number {n}\n").as_bytes()).expect("take");
         }

@@ -188,7 +188,8 @@ impl World {
                     self.call_answered(ticket, Err(fault));
                 }
                 Output::Connected { ticket, .. } => self.session_close_at_plane(ticket, "a commit failed"),
-                Output::Frame { .. } | Output::Close { .. } => {}
+                // Nobody here asks for logs.
+                Output::Frame { .. } | Output::Close { .. } | Output::Logs { .. } => {}
             }
         }
         self.sessions_lost_at_plane();
@@ -232,6 +233,7 @@ impl World {
                     self.send_to_node(ticket, Packet::Refused(refusal));
                     self.session_forget_at_plane(ticket);
                 }
+                Output::Logs { .. } => {}
                 Output::Frame { session, frame } => self.send_to_node(session, Packet::Frame(frame)),
                 Output::Close { session, code, reason } => {
                     self.send_to_node(session, Packet::Close { code, reason });
@@ -286,6 +288,9 @@ impl World {
             }
             Change::TaskHostLost { id, .. } => format!("TaskHostLost {}", task(id)),
             Change::TaskForgotten(id) => format!("TaskForgotten {}", task(id)),
+            Change::LogGroupCreated(group) => format!("LogGroupCreated {}", group.name),
+            Change::LogGroupRetention { id, .. } => format!("LogGroupRetention {id}"),
+            Change::LogGroupDeleted(id) => format!("LogGroupDeleted {id}"),
             Change::ClientTokenUsed(token) => format!("ClientTokenUsed {}", token.token),
             Change::ClientTokenLapsed { token, .. } => format!("ClientTokenLapsed {token}"),
         }

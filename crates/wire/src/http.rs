@@ -6,7 +6,7 @@ mod decode;
 mod encode;
 mod route;
 
-use crate::{ec2, ecs, gantry, sts};
+use crate::{ec2, ecs, gantry, logs, sts};
 
 pub use adapt::adapt;
 pub use decode::decode;
@@ -15,6 +15,14 @@ pub use route::route;
 
 /// The longest body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The longest body of PutLogEvents: a mebibyte of events, every character of it escaped, and what stands around them.
+pub const LOG_BODY_BYTES_MAX: usize = 7 * 1024 * 1024;
+
+/// The longest body for the operation that `X-Amz-Target` names.
+pub fn body_bytes_max(target: Option<&str>) -> usize {
+    let events = logs::Operation::PutLogEvents.target();
+    if target == Some(events) { LOG_BODY_BYTES_MAX } else { BODY_BYTES_MAX }
+}
 
 /// A request as it came in.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +67,8 @@ pub enum Service {
     Sts,
     /// The few words of EC2 that clients of ECS need.
     Ec2,
+    /// CloudWatch Logs.
+    Logs,
     /// What Gantry itself adds.
     Gantry,
 }
@@ -70,6 +80,7 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Sts => "sts",
             Self::Ec2 => "ec2",
+            Self::Logs => "logs",
             Self::Gantry => "gantry",
         }
     }
@@ -95,6 +106,8 @@ pub enum Operation {
     Sts(sts::Operation),
     /// Of EC2.
     Ec2(ec2::Operation),
+    /// Of CloudWatch Logs.
+    Logs(logs::Operation),
     /// Of Gantry.
     Gantry(gantry::Operation),
 }
@@ -106,6 +119,7 @@ impl Operation {
             Self::Ecs(_) => Service::Ecs,
             Self::Sts(_) => Service::Sts,
             Self::Ec2(_) => Service::Ec2,
+            Self::Logs(_) => Service::Logs,
             Self::Gantry(_) => Service::Gantry,
         }
     }
@@ -113,7 +127,7 @@ impl Operation {
     /// The protocol of its service.
     pub const fn protocol(self) -> Protocol {
         match self {
-            Self::Ecs(_) | Self::Gantry(_) => Protocol::Json11,
+            Self::Ecs(_) | Self::Logs(_) | Self::Gantry(_) => Protocol::Json11,
             Self::Sts(_) => Protocol::Query,
             Self::Ec2(_) => Protocol::Ec2Query,
         }
@@ -125,6 +139,7 @@ impl Operation {
             Self::Ecs(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
             Self::Ec2(operation) => operation.name(),
+            Self::Logs(operation) => operation.name(),
             Self::Gantry(operation) => operation.name(),
         }
     }
@@ -135,6 +150,7 @@ impl Operation {
             Self::Ecs(operation) => operation.full_name(),
             Self::Sts(operation) => operation.full_name(),
             Self::Ec2(operation) => operation.full_name(),
+            Self::Logs(operation) => operation.full_name(),
             Self::Gantry(operation) => operation.full_name(),
         }
     }
@@ -145,6 +161,7 @@ impl Operation {
             Self::Ecs(operation) => operation.is_read_only(),
             Self::Sts(operation) => operation.is_read_only(),
             Self::Ec2(operation) => operation.is_read_only(),
+            Self::Logs(operation) => operation.is_read_only(),
             Self::Gantry(operation) => operation.is_read_only(),
         }
     }
@@ -176,6 +193,8 @@ pub enum Call {
     Sts(sts::Request),
     /// To EC2.
     Ec2(ec2::Request),
+    /// To CloudWatch Logs.
+    Logs(logs::Request),
     /// To Gantry.
     Gantry(gantry::Request),
 }
@@ -187,6 +206,7 @@ impl Call {
             Self::Ecs(request) => Operation::Ecs(request.operation()),
             Self::Sts(request) => Operation::Sts(request.operation()),
             Self::Ec2(request) => Operation::Ec2(request.operation()),
+            Self::Logs(request) => Operation::Logs(request.operation()),
             Self::Gantry(request) => Operation::Gantry(request.operation()),
         }
     }
@@ -206,6 +226,8 @@ pub enum Answer {
     Sts(sts::Response),
     /// From EC2.
     Ec2(ec2::Response),
+    /// From CloudWatch Logs.
+    Logs(logs::Response),
     /// From Gantry.
     Gantry(gantry::Response),
 }

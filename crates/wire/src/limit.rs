@@ -3,6 +3,7 @@
 
 use crate::fault::Fault;
 use crate::path::Path;
+use std::collections::BTreeMap;
 
 fn bounds(min: Option<impl std::fmt::Display>, max: Option<impl std::fmt::Display>) -> String {
     match (min, max) {
@@ -54,6 +55,15 @@ pub fn each<T>(list: &[T], check: fn(&T, &Path<'_>) -> Result<(), Fault>, at: &P
     Ok(())
 }
 
+/// A check of every value of a map.
+pub fn each_value<T>(
+    map: &BTreeMap<String, T>,
+    check: fn(&T, &Path<'_>) -> Result<(), Fault>,
+    at: &Path<'_>,
+) -> Result<(), Fault> {
+    map.iter().try_for_each(|(key, value)| check(value, &at.key(key)))
+}
+
 fn characters(text: &str, allowed: fn(char) -> bool, wanted: &str, at: &Path<'_>) -> Result<(), Fault> {
     match text.chars().find(|letter| !allowed(*letter)) {
         Some(letter) => Err(at.invalid(format_args!("the character {letter:?} is not allowed; use {wanted}"))),
@@ -78,6 +88,62 @@ pub fn tag_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
             || (letter.is_whitespace() && !letter.is_control())
     }
     characters(text, allowed, "letters, digits, spaces and _ . : / = + - @", at)
+}
+
+/// `^!?\*?([\p{L}\p{Z}\p{N}_.:/=+\-@]*)\*?$`
+pub fn tag_filter_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let inner = text.strip_prefix('!').unwrap_or(text);
+    let inner = inner.strip_prefix('*').unwrap_or(inner);
+    tag_text(inner.strip_suffix('*').unwrap_or(inner), at)
+}
+
+/// `^\d{12}$`; the length is checked beside it.
+pub fn digits(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| letter.is_ascii_digit(), "digits", at)
+}
+
+/// `[\.\-_/#A-Za-z0-9]*`
+pub fn log_group_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, in_log_group, "letters, digits and . - _ / #", at)
+}
+
+fn in_log_group(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || ".-_/#".contains(letter)
+}
+
+/// `(\^?[\.\-_\/#A-Za-z0-9]{3,24})(\|\^?[\.\-_\/#A-Za-z0-9]{3,24}){0,4}`
+pub fn log_group_choice(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let parts = text.split('|').map(|part| part.strip_prefix('^').unwrap_or(part));
+    items(text.split('|').count(), Some(1), Some(5), at)?;
+    for part in parts {
+        length(part, Some(3), Some(24), at)?;
+        log_group_text(part, at)?;
+    }
+    Ok(())
+}
+
+/// `[\w#+=/:,.@-]*`
+pub fn log_group_identifier(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| letter == '#' || in_resource_name(letter), "letters, digits and _ # + = / : , . @ -", at)
+}
+
+/// `[\w+=/:,.@-]*`
+pub fn resource_name(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, in_resource_name, "letters, digits and _ + = / : , . @ -", at)
+}
+
+fn in_resource_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "_+=/:,.@-".contains(letter)
+}
+
+/// `[^:*]*`
+pub fn log_stream_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| !":*".contains(letter), "anything but : and *", at)
+}
+
+/// `[^:*$]*`
+pub fn metric_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| !":*$".contains(letter), "anything but : * and $", at)
 }
 
 #[cfg(test)]
@@ -110,5 +176,9 @@ mod tests {
         assert!(instance_type_text("c5*.large-x", &at).is_ok());
         assert!(instance_type_text("", &at).is_err());
         assert!(instance_type_text("c5 large", &at).is_err());
+        assert!(log_group_text("/ecs/web.1-a_b#c", &at).is_ok() && log_group_text("a b", &at).is_err());
+        assert!(log_stream_text("web/main/0f é", &at).is_ok() && log_stream_text("a:b", &at).is_err());
+        assert!(log_group_choice("^web|api", &at).is_ok() && log_group_choice("web|a", &at).is_err());
+        assert!(tag_filter_text("!*a*", &at).is_ok() && tag_filter_text("a*b", &at).is_err());
     }
 }

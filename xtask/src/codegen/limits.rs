@@ -11,8 +11,21 @@ use super::names;
 
 /// The patterns that occur, and the function of `wire::limit` that knows the same characters. An unknown pattern stops the
 /// generator: guessing would let through what AWS refuses.
-const PATTERNS: [(&str, &str); 2] =
-    [(r"[a-zA-Z0-9\.\*\-]+", "instance_type_text"), (r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)", "tag_text")];
+const PATTERNS: [(&str, &str); 13] = [
+    (r"[a-zA-Z0-9\.\*\-]+", "instance_type_text"),
+    (r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)", "tag_text"),
+    (r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$", "tag_text"),
+    (r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$", "tag_text"),
+    (r"^!?\*?([\p{L}\p{Z}\p{N}_.:/=+\-@]*)\*?$", "tag_filter_text"),
+    (r"^\d{12}$", "digits"),
+    (r"[\.\-_/#A-Za-z0-9]+", "log_group_text"),
+    (r"[\.\-_/#A-Za-z0-9]*", "log_group_text"),
+    (r"(\^?[\.\-_\/#A-Za-z0-9]{3,24})(\|\^?[\.\-_\/#A-Za-z0-9]{3,24}){0,4}", "log_group_choice"),
+    (r"[\w#+=/:,.@-]*", "log_group_identifier"),
+    (r"[\w+=/:,.@-]*", "resource_name"),
+    (r"[^:*]*", "log_stream_text"),
+    (r"[^:*$]*", "metric_text"),
+];
 
 /// Whether a member of this shape needs a check. Structures check their own members while they are read.
 pub fn applies(model: &Model, name: &str) -> anyhow::Result<bool> {
@@ -72,6 +85,16 @@ fn checks(model: &Model, shape: &Shape) -> anyhow::Result<String> {
                 lines.push(format!("limit::each(value, {check}, at)"));
             }
         }
+        Kind::Map { value } => {
+            if bounded {
+                let (min, max) = (whole(limits.min)?, whole(limits.max)?);
+                lines.push(format!("limit::items(value.len(), {min}, {max}, at)"));
+            }
+            if applies(model, value)? {
+                let check = names::identifier(value);
+                lines.push(format!("limit::each_value(value, {check}, at)"));
+            }
+        }
         Kind::String => {
             if bounded {
                 let (min, max) = (whole(limits.min)?, whole(limits.max)?);
@@ -85,7 +108,8 @@ fn checks(model: &Model, shape: &Shape) -> anyhow::Result<String> {
         }
         Kind::Integer | Kind::Long => {
             let (min, max) = (whole(limits.min)?, whole(limits.max)?);
-            lines.push(format!("limit::integer(i64::from(*value), {min}, {max}, at)"));
+            let value = if matches!(shape.kind, Kind::Long) { "*value" } else { "i64::from(*value)" };
+            lines.push(format!("limit::integer({value}, {min}, {max}, at)"));
         }
         Kind::Double => lines.push(format!("limit::number(*value, {:?}, {:?}, at)", limits.min, limits.max)),
         _ => bail!("no generator for limits of this type"),

@@ -38,9 +38,10 @@ struct Service {
     additions: Option<&'static str>,
 }
 
-const SERVICES: [Service; 4] = [
+const SERVICES: [Service; 5] = [
     Service { name: "ecs", handler: "Ecs", operations: None, additions: Some("ecs-gantry-members.json") },
     Service { name: "gantry", handler: "Gantry", operations: None, additions: None },
+    Service { name: "logs", handler: "Logs", operations: None, additions: None },
     Service { name: "sts", handler: "Sts", operations: Some(&["GetCallerIdentity"]), additions: None },
     Service {
         name: "ec2",

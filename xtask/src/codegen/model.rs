@@ -103,6 +103,7 @@ impl Model {
         if let Some(file) = additions {
             merge(&mut document, read(&folder.join(file))?).with_context(|| file.to_owned())?;
         }
+        add_empty_shapes(&mut document)?;
         let metadata = object(&document, "metadata")?;
         let protocol = match text(metadata, "protocol")? {
             "json" => Protocol::Json,
@@ -189,6 +190,29 @@ fn merge(document: &mut Value, additions: Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An operation that takes or answers nothing gets an empty shape of its own, named as the others are.
+fn add_empty_shapes(document: &mut Value) -> anyhow::Result<()> {
+    let mut added = Vec::new();
+    let operations = document.get_mut("operations").and_then(Value::as_object_mut).context("no object operations")?;
+    for (name, operation) in operations {
+        let operation = operation.as_object_mut().context("an operation must be an object")?;
+        for (key, suffix) in [("input", "Request"), ("output", "Response")] {
+            if !operation.contains_key(key) {
+                let shape = format!("{name}{suffix}");
+                operation.insert(key.to_owned(), serde_json::json!({ "shape": shape }));
+                added.push(shape);
+            }
+        }
+    }
+    let shapes = document.get_mut("shapes").and_then(Value::as_object_mut).context("no object shapes")?;
+    for shape in added {
+        if shapes.insert(shape.clone(), serde_json::json!({"type": "structure", "members": {}})).is_some() {
+            bail!("{shape} is already a shape");
+        }
+    }
+    Ok(())
+}
+
 fn operations(all: &Map<String, Value>, wanted: Option<&[&str]>) -> anyhow::Result<Vec<Operation>> {
     let mut names: Vec<&String> = all.keys().collect();
     names.sort();
@@ -212,7 +236,7 @@ fn operation(name: &str, raw: &Value) -> anyhow::Result<Operation> {
         errors.into_iter().flatten().filter_map(|error| Some(error.get("shape")?.as_str()?.to_owned())).collect();
     errors.sort();
     let wrapper = object(raw, "output")?.get("resultWrapper");
-    let by_name = ["Describe", "List", "Get"].iter().any(|prefix| name.starts_with(prefix));
+    let by_name = ["Describe", "List", "Get", "Filter"].iter().any(|prefix| name.starts_with(prefix));
     Ok(Operation {
         name: name.to_owned(),
         input: shape_of("input").with_context(|| format!("{name} has no input"))?,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anyhow::bail;
 
 use super::emit::{imports, rust_type};
-use super::model::{Model, Protocol};
+use super::model::{Kind, Model, Protocol};
 use super::names;
 
 /// The table from which `wire::service` makes the enums, the handler trait and the dispatch.
@@ -49,7 +49,12 @@ pub fn faults(model: &Model) -> anyhow::Result<String> {
         let function = names::identifier(name.trim_end_matches("Exception"));
         let mut parameters = "message: impl Into<String>".to_owned();
         let mut members = String::new();
+        // A member that is a structure is left out: nothing here answers one.
+        let plain = |name: &str| Ok::<_, anyhow::Error>(!matches!(model.shape(name)?.kind, Kind::Structure(_)));
         for member in &exception.members {
+            if !plain(&member.shape)? {
+                continue;
+            }
             let field = names::identifier(&member.name);
             let kind = rust_type(model, &member.shape)?;
             write!(parameters, ", {field}: {kind}")?;

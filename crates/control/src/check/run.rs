@@ -1,5 +1,6 @@
 //! Rules for RunTask and StartTask.
 
+use model::State;
 use model::needs::{Needs, cpu_units, fargate_offers, memory_mib};
 use model::task::LaunchType;
 use model::task_definition::TaskDefinition;
@@ -79,6 +80,24 @@ pub(crate) fn can_act(definition: &TaskDefinition, launch_type: LaunchType) -> R
     }
     if launch_type == LaunchType::External && needs.network_mode == "awsvpc" {
         return Err(Fault::invalid_parameter("Launch type EXTERNAL does not support network mode awsvpc."));
+    }
+    Ok(())
+}
+
+/// Refuses logs that go elsewhere, and a stream without a prefix on Fargate, where its name would say nothing.
+pub(crate) fn logs(state: &State, definition: &TaskDefinition, launch_type: LaunchType) -> Result<(), Fault> {
+    for container in &definition.needs.containers {
+        let (log, name) = (&container.log, &container.name);
+        let region = &state.meta().region;
+        if let Some(other) = log.region.as_deref().filter(|asked| *asked != &**region) {
+            let member = format!("containerDefinitions[{name}].logConfiguration.options.awslogs-region");
+            return Err(unsupported(&format!("{member} ({other}; this deployment is {region})")));
+        }
+        if launch_type == LaunchType::Fargate && !log.is_default && log.prefix.is_none() {
+            return Err(ecs::fault::client(format!(
+                "Log driver awslogs of container '{name}' requires option 'awslogs-stream-prefix' for launch type FARGATE."
+            )));
+        }
     }
     Ok(())
 }

@@ -119,6 +119,9 @@ fn check_container(
     }
     container::check(name, container)?;
     container::check_network(input.network_mode, container)?;
+    if let Some(why) = container.log_configuration.as_ref().and_then(model::log::invalid) {
+        return client(format!("Invalid logConfiguration for container '{name}'. {why}"));
+    }
     check_environment(name, container)?;
     check_limits(name, container)
 }

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod cluster;
 pub(crate) mod gantry;
 pub(crate) mod instance;
+pub(crate) mod log_group;
 pub(crate) mod network;
 pub(crate) mod run;
 pub(crate) mod service;

@@ -139,6 +139,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
         return Err(ecs::fault::client("TaskDefinition is inactive"));
     }
     check::can_act(definition, launch_type)?;
+    check::logs(state, definition, launch_type)?;
     let overrides = check::overrides(definition, launch_type, asked.overrides.as_ref())?;
     let subnets = check::subnets(&state.meta().vpc, definition, asked.network.as_ref())?;
     check::labels(asked.group.as_deref(), asked.started_by.as_deref())?;
@@ -198,6 +199,10 @@ pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<Instanc
 
 fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
     let needs = desk.state.definitions[&order.definition].needs.clone();
+    for container in &needs.containers {
+        // A group that is not there and is not to be made is told to the node with the task, which then fails to start.
+        let _ = super::log_group::ensure(desk, &container.log);
+    }
     let now = desk.now;
     let containers = needs.containers.iter().map(|container| Container {
         name: container.name.as_str().into(),

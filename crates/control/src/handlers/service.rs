@@ -118,6 +118,7 @@ fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<Revi
         return Err(ecs::fault::client("TaskDefinition is inactive"));
     }
     check_run::can_act(definition, launch_type)?;
+    check_run::logs(state, definition, launch_type)?;
     Ok(definition.id)
 }
 

@@ -64,7 +64,7 @@ impl Desk {
                 Output::Reply { answer: said, .. } => answer = Some(*said),
                 Output::Frame { frame, .. } => self.frames.push(frame),
                 Output::Connected { answer, .. } => answer.unwrap(),
-                Output::Close { .. } => {}
+                Output::Close { .. } | Output::Logs { .. } => {}
             }
         }
         answer
@@ -325,7 +325,7 @@ fn bad_input_is_refused_with_awss_codes() {
 fn acting_on_a_member_without_an_engine_names_it() {
     let mut desk = Desk::new();
     desk.host();
-    let log = json!({"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-region": "us-east-1"}});
+    let log = json!({"logDriver": "splunk", "options": {"splunk-url": "x"}});
     let definition = json!({"family": "logs", "networkMode": "awsvpc", "cpu": "256", "memory": "512",
         "requiresCompatibilities": ["FARGATE"], "containerDefinitions": [{"name": "a", "image": "x", "logConfiguration": log}]});
     let registered = desk.ok("RegisterTaskDefinition", definition);
@@ -334,7 +334,69 @@ fn acting_on_a_member_without_an_engine_names_it() {
     let input = json!({"taskDefinition": "logs", "launchType": "FARGATE", "networkConfiguration": network});
     let (code, message) = desk.refused("RunTask", input);
     assert_eq!(code, "UnsupportedFeatureException");
-    assert!(message.contains("containerDefinitions[a].logConfiguration"), "{message}");
+    assert!(message.contains("containerDefinitions[a].logConfiguration.logDriver (splunk)"), "{message}");
+}
+
+/// A definition whose container logs to `group`, and what RunTask takes for it.
+fn logging(desk: &mut Desk, group: &str, create: &str) -> Value {
+    let options = json!({"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
+        "awslogs-create-group": create});
+    let container =
+        json!({"name": "a", "image": "x", "logConfiguration": {"logDriver": "awslogs", "options": options}});
+    desk.ok(
+        "RegisterTaskDefinition",
+        json!({"family": "logs", "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+            "requiresCompatibilities": ["FARGATE"], "containerDefinitions": [container]}),
+    );
+    let network = json!({"awsvpcConfiguration": {"subnets": [desk.subnet()]}});
+    json!({"taskDefinition": "logs", "launchType": "FARGATE", "networkConfiguration": network})
+}
+
+fn last_task(desk: &Desk) -> link::acs::Task {
+    let Some(ToAgent::PayloadMessage(payload)) = ToAgent::decode(desk.frames.last().unwrap()) else {
+        panic!("no payload")
+    };
+    payload.tasks.last().unwrap().clone()
+}
+
+#[test]
+fn a_log_group_is_made_with_the_task_or_its_absence_is_told() {
+    let mut desk = Desk::new();
+    desk.host();
+    let run = logging(&mut desk, "made", "true");
+    let before = desk.batches.len();
+    desk.ok("RunTask", run);
+    assert_eq!(desk.batches.len(), before + 1, "group and task become durable together");
+    let first = desk.control.state().log_group_named("made").unwrap().id;
+    let task = last_task(&desk);
+    assert_eq!(task.gantry, None);
+    let host: link::acs::HostConfig = serde_json::from_str(&task.containers[0].docker_config.host_config).unwrap();
+    let log = host.log_config.unwrap();
+    let stream = format!("p/a/{}", link::acs::id_of(&task.arn));
+    assert_eq!((log.driver.as_str(), &log.config["awslogs-stream"]), ("awslogs", &stream));
+    let run = logging(&mut desk, "absent", "false");
+    desk.ok("RunTask", run);
+    let unable = last_task(&desk).gantry.and_then(|gantry| gantry.unable).unwrap();
+    assert!(unable.starts_with("ResourceInitializationError: ") && unable.contains("absent"), "{unable}");
+    let ask = |desk: &mut Desk, caller: Caller, stream: &str| {
+        let question = control::LogQuestion {
+            operation: wire::logs::Operation::PutLogEvents,
+            group: "made".to_owned(),
+            stream: Some(stream.to_owned()),
+        };
+        desk.control.handle(desk.now, Input::Logs { ticket: 9, caller, question });
+        match desk.control.poll_output() {
+            Some((_, Output::Logs { answer, .. })) => {
+                answer.map(|access| access.id).map_err(|fault| fault.code.to_string())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask(&mut desk, node(), &stream), Ok(first));
+    let other = Caller { principal: Principal::Node, access_key: "OTHER".into() };
+    assert_eq!(ask(&mut desk, other, &stream), Err("AccessDeniedException".to_owned()));
+    assert_eq!(ask(&mut desk, node(), "p/a/x"), Err("AccessDeniedException".to_owned()));
+    assert_eq!(ask(&mut desk, operator(), "anything"), Ok(first));
 }
 
 #[test]

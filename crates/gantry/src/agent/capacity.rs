@@ -87,6 +87,7 @@ fn attributes(size: Size, fargate: Option<FargateFactors>) -> Vec<ecs::Attribute
         ("ecs.capability.full-sync", None),
         ("ecs.capability.task-cpu-mem-limit", None),
         ("com.amazonaws.ecs.capability.privileged-container", None),
+        ("com.amazonaws.ecs.capability.logging-driver.awslogs", None),
         ("ecs.os-type", Some("linux".to_owned())),
         ("ecs.os-family", Some("LINUX".to_owned())),
         ("ecs.cpu-architecture", Some(if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned())),

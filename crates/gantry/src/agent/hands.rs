@@ -1,6 +1,7 @@
 //! `node::Hands` on Linux: the container runtime and the network, joined. A task's namespace is made by one and used by
 //! the other, and is removed only when the other is done with it.
 
+use super::shipper::Shipper;
 use network::{Network, NetworkError};
 use node::hands::{Attachment, Command, Event, Hands, TaskKey};
 use runtime::Runtime;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 pub struct LinuxHands {
     runtime: Arc<Runtime>,
     network: Network,
+    shipper: Shipper,
     attaching: HashMap<TaskKey, JoinHandle<()>>,
     sender: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
@@ -20,9 +22,23 @@ pub struct LinuxHands {
 
 impl LinuxHands {
     /// Hands made of both.
-    pub fn new(runtime: Arc<Runtime>, network: Network) -> Self {
+    pub fn new(runtime: Arc<Runtime>, network: Network, shipper: Shipper) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        Self { runtime, network, attaching: HashMap::new(), sender, events }
+        Self { runtime, network, shipper, attaching: HashMap::new(), sender, events }
+    }
+
+    /// Who ships what containers print.
+    pub fn shipper(&self) -> &Shipper {
+        &self.shipper
+    }
+
+    /// Has a task's directory deleted once its output is shipped.
+    fn forget(&self, task: TaskKey) {
+        let (shipped, runtime) = (self.shipper.finish(&task), self.runtime.clone());
+        tokio::spawn(async move {
+            let _ = shipped.await;
+            runtime.perform(Command::Forget { task });
+        });
     }
 
     /// The next event of the network's side.
@@ -67,6 +83,7 @@ impl Hands for LinuxHands {
     fn perform(&mut self, command: Command) {
         match command {
             Command::AttachNetwork { task, attachment } => self.attach(task, attachment),
+            Command::Forget { task } => self.forget(task),
             command => self.runtime.perform(command),
         }
     }

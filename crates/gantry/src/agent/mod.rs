@@ -7,6 +7,8 @@ mod capacity;
 mod hands;
 pub mod hidden;
 mod images;
+mod shipper;
+mod shipping;
 mod teardown;
 mod telemetry;
 mod uplink;
@@ -95,8 +97,9 @@ impl Agent {
         let network = open_network(&node_id, &registration).await?;
         let (to_machine, orders) = mpsc::unbounded_channel();
         images::serve(config.data_dir.root(), runtime.clone(), to_machine)?;
+        let shipper = shipper::Shipper::start(runtime.clone(), config.client.again());
         let uplink = Uplink::start(config, registration.clone());
-        let hands = LinuxHands::new(runtime.clone(), network.clone());
+        let hands = LinuxHands::new(runtime.clone(), network.clone(), shipper);
         runtime.recover();
         let node = Node::new(uplink::identity(&registration));
         let (told, ready) = oneshot::channel();
@@ -172,6 +175,9 @@ impl Machine {
             event => {
                 if let Event::Found { task, .. } = &event {
                     self.found.insert(task.clone());
+                }
+                if let Event::Found { task, .. } | Event::ContainerStarted { task, .. } = &event {
+                    self.hands.shipper().watch(task);
                 }
                 self.node.handle_event(self.clock.now(), event);
             }

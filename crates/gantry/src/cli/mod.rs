@@ -8,6 +8,7 @@ mod down;
 mod env;
 mod history;
 mod image;
+mod logs;
 mod node;
 mod ps;
 mod run;
@@ -52,6 +53,8 @@ enum Verb {
     Service(service::ServiceVerb),
     /// List services and tasks
     Ps(ps::Ps),
+    /// Show what a task's containers, or those of a service's tasks, have printed
+    Logs(logs::LogsVerb),
     /// Stop a task
     Stop(stop::StopVerb),
     /// Show where the milliseconds of a task's start went
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Image(verb) => verb.run(),
         Verb::Run(verb) => verb.run(),
         Verb::Ps(verb) => verb.run(),
+        Verb::Logs(verb) => verb.run(),
         Verb::Stop(verb) => verb.run(),
         Verb::Timeline(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),

@@ -6,13 +6,12 @@
 //! are refused until a commit succeeds again; reads go on.
 
 use super::durable::Store;
+use super::keeper::{Held, Keeper, ToStore, store_fault};
 use super::questions::Question;
 use crate::clock::Clock;
 use anyhow::Result;
-use control::{Caller, Connect, Control, Input, Output, Refusal, SessionId};
-use model::change::Change;
-use model::task::ContainerStatus;
-use model::{Ids, TaskId};
+use control::{Caller, Connect, Control, Input, LogAccess, LogQuestion, Output, Refusal, SessionId};
+use model::Ids;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,15 +22,11 @@ use wire::Fault;
 use wire::http::{Answer, Call};
 
 /// Inputs of one round.
-const ROUND_MAX: usize = 256;
+pub(super) const ROUND_MAX: usize = 256;
 /// Between tries to write after a failed commit.
 const PROBE: Duration = Duration::from_secs(1);
-/// The store rests when nothing came for this long.
-const REST: Duration = Duration::from_millis(500);
-/// Starts whose time is being taken.
-const TIMED_MAX: usize = 4096;
 
-type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// What a session is sent.
 #[derive(Debug)]
@@ -47,12 +42,20 @@ pub enum ToSession {
     },
 }
 
-enum ToCore {
+pub(super) enum ToCore {
     Request {
         caller: Caller,
         call: Call,
         received: Instant,
         reply: Reply<Answer, Fault>,
+    },
+    Logs {
+        caller: Caller,
+        question: LogQuestion,
+        reply: Reply<LogAccess, Fault>,
+    },
+    LogGroups {
+        reply: oneshot::Sender<Vec<LogAccess>>,
     },
     Connect {
         caller: Caller,
@@ -71,23 +74,6 @@ enum ToCore {
     Stop {
         done: Sender<()>,
     },
-}
-
-/// What the first thread lets go once its batch is durable.
-enum Held {
-    Answer(Reply<Answer, Fault>, Box<Result<Answer, Fault>>),
-    /// The control plane has allowed it; the store answers.
-    Question(Reply<Answer, Fault>, Question),
-    Connected(Reply<SessionId, Refusal>, Result<SessionId, Refusal>),
-    Session(mpsc::UnboundedSender<ToSession>, ToSession),
-}
-
-enum ToStore {
-    Round { generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
-    Started { task: TaskId, received: Instant },
-    Load { reply: Sender<Result<(model::State, u64)>> },
-    Probe { done: Sender<bool> },
-    Stop { done: Sender<()> },
 }
 
 /// Talks to the core.
@@ -118,6 +104,21 @@ impl Handle {
         let gone = || Fault::new("ServerException", 500, "The server is stopping.");
         self.core.send(ToCore::Request { caller, call, received, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Which log group a request to streams or events means, when it may be made.
+    pub async fn log_access(&self, caller: Caller, question: LogQuestion) -> Result<LogAccess, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Fault::new("ServerException", 500, "The server is stopping.");
+        self.core.send(ToCore::Logs { caller, question, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Every log group; `None`: the server cannot tell now.
+    pub async fn log_groups(&self) -> Option<Vec<LogAccess>> {
+        let (reply, answer) = oneshot::channel();
+        self.core.send(ToCore::LogGroups { reply }).ok()?;
+        answer.await.ok()
     }
 
     /// Asks for a session.
@@ -171,6 +172,8 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
         clock,
         store: to_store,
         waiting: HashMap::new(),
+        asking: HashMap::new(),
+        listing: Vec::new(),
         connecting: HashMap::new(),
         sessions: HashMap::new(),
         next: 1,
@@ -188,6 +191,8 @@ struct Decider {
     clock: Clock,
     store: Sender<ToStore>,
     waiting: HashMap<u64, (Reply<Answer, Fault>, Option<Question>)>,
+    asking: HashMap<u64, Reply<LogAccess, Fault>>,
+    listing: Vec<oneshot::Sender<Vec<LogAccess>>>,
     connecting: HashMap<u64, (SessionId, Reply<SessionId, Refusal>)>,
     sessions: HashMap<SessionId, mpsc::UnboundedSender<ToSession>>,
     next: u64,
@@ -268,6 +273,12 @@ impl Decider {
                 self.control().handle(now, Input::Request { ticket, caller, call });
                 self.forward(starts.then_some(received));
             }
+            ToCore::Logs { caller, question, reply } => {
+                let ticket = self.number();
+                self.asking.insert(ticket, reply);
+                self.control().handle(now, Input::Logs { ticket, caller, question });
+            }
+            ToCore::LogGroups { reply } => self.listing.push(reply),
             ToCore::Connect { caller, connect, sender, reply } => {
                 if let Some((cause, _)) = &self.refused {
                     let message = store_fault(cause).message;
@@ -312,6 +323,10 @@ impl Decider {
         while let Some((_, output)) = self.control().poll_output() {
             held.extend(self.hold(output));
         }
+        for reply in std::mem::take(&mut self.listing) {
+            let groups = self.control().log_groups();
+            held.push(Held::Groups(reply, groups));
+        }
         if batch.is_some() || !held.is_empty() {
             let _ = self.store.send(ToStore::Round { generation: self.generation, batch, held });
         }
@@ -323,6 +338,7 @@ impl Decider {
                 (reply, Some(question)) if answer.is_ok() => Held::Question(reply, question),
                 (reply, _) => Held::Answer(reply, answer),
             }),
+            Output::Logs { ticket, answer } => Some(Held::Logs(self.asking.remove(&ticket)?, answer)),
             Output::Connected { ticket, answer } => {
                 let (session, reply) = self.connecting.remove(&ticket)?;
                 if answer.is_err() {
@@ -345,6 +361,7 @@ impl Decider {
         self.sessions.clear();
         self.connecting.clear();
         self.waiting.clear();
+        self.asking.clear();
         let (reply, loaded) = channel();
         let _ = self.store.send(ToStore::Load { reply });
         self.refused = Some((cause, Instant::now() + PROBE));
@@ -361,150 +378,6 @@ impl Decider {
         } else {
             // What a fresh control plane would write first waits for the next try.
             let _ = self.control().poll_batch();
-        }
-    }
-}
-
-fn store_fault(cause: &str) -> Fault {
-    Fault::new("ServerException", 500, format!("The server cannot write its store, nothing was changed: {cause}"))
-}
-
-struct Keeper {
-    store: Store,
-    clock: Clock,
-    failed: Sender<ToCore>,
-    timed: HashMap<TaskId, Instant>,
-}
-
-impl Keeper {
-    fn run(mut self, rounds: &Receiver<ToStore>) {
-        let mut rested = true;
-        loop {
-            let patience = if rested { Duration::from_secs(3600) } else { REST };
-            let first = match rounds.recv_timeout(patience) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Timeout) => {
-                    if !rested {
-                        self.store.rest(self.clock.now());
-                    }
-                    rested = true;
-                    continue;
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            rested = false;
-            let mut group = Group::default();
-            for message in std::iter::once(first).chain(rounds.try_iter().take(ROUND_MAX)) {
-                match message {
-                    ToStore::Round { generation, batch, held } => group.take(generation, batch, held),
-                    other => {
-                        self.finish(std::mem::take(&mut group));
-                        if !self.other(other) {
-                            return;
-                        }
-                    }
-                }
-            }
-            self.finish(group);
-        }
-    }
-
-    fn other(&mut self, message: ToStore) -> bool {
-        match message {
-            ToStore::Started { task, received } => {
-                if self.timed.len() >= TIMED_MAX {
-                    self.timed.clear();
-                }
-                self.timed.insert(task, received);
-            }
-            ToStore::Load { reply } => drop(reply.send(self.store.load())),
-            ToStore::Probe { done } => drop(done.send(self.store.probe().is_ok())),
-            ToStore::Stop { done } => {
-                self.store.rest(self.clock.now());
-                let _ = done.send(());
-                return false;
-            }
-            ToStore::Round { .. } => {}
-        }
-        true
-    }
-
-    /// Makes a group durable and lets go what was held for it.
-    fn finish(&mut self, group: Group) {
-        let outcome = match group.batches.is_empty() {
-            true => Ok(()),
-            false => self.store.commit(&group.batches),
-        };
-        match outcome {
-            Ok(()) => {
-                self.tell_starts(&group.batches);
-                for held in group.held {
-                    match held {
-                        Held::Question(reply, question) => drop(reply.send(question.answer(&mut self.store))),
-                        held => release(held),
-                    }
-                }
-            }
-            Err(error) => {
-                let cause = format!("{error:#}");
-                tracing::error!(cause, "a batch could not be made durable");
-                group.held.into_iter().for_each(|held| refuse(held, &cause));
-                let _ = self.failed.send(ToCore::CommitFailed { generation: group.generation, cause });
-            }
-        }
-    }
-
-    fn tell_starts(&mut self, batches: &[control::Batch]) {
-        for change in batches.iter().flat_map(|batch| &batch.changes) {
-            let Change::TaskReported { id, report, .. } = change else { continue };
-            if report.status != Some(ContainerStatus::Running) {
-                continue;
-            }
-            if let Some(received) = self.timed.remove(id) {
-                let ms = received.elapsed().as_secs_f64() * 1000.0;
-                tracing::info!(target: "gantry::start", task = %id, ms, "running and durable");
-            }
-        }
-    }
-}
-
-/// Rounds that are made durable together.
-#[derive(Default)]
-struct Group {
-    generation: u64,
-    batches: Vec<control::Batch>,
-    held: Vec<Held>,
-}
-
-impl Group {
-    fn take(&mut self, generation: u64, batch: Option<control::Batch>, held: Vec<Held>) {
-        self.generation = generation;
-        self.batches.extend(batch);
-        self.held.extend(held);
-    }
-}
-
-fn release(held: Held) {
-    // A waiter that has gone away is no failure: what was decided stands.
-    match held {
-        Held::Answer(reply, answer) => drop(reply.send(*answer)),
-        // Answered by who has the store.
-        Held::Question(..) => {}
-        Held::Connected(reply, answer) => drop(reply.send(answer)),
-        Held::Session(sender, message) => drop(sender.send(message)),
-    }
-}
-
-fn refuse(held: Held, cause: &str) {
-    match held {
-        Held::Answer(reply, _) | Held::Question(reply, _) => drop(reply.send(Err(store_fault(cause)))),
-        Held::Connected(reply, _) => {
-            let message = store_fault(cause).message;
-            drop(reply.send(Err(Refusal { kind: "ServerException", message })));
-        }
-        Held::Session(sender, _) => {
-            let reason = "the server must reload".to_owned();
-            drop(sender.send(ToSession::Close { code: 1011, reason }));
         }
     }
 }

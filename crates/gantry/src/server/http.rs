@@ -3,9 +3,11 @@
 
 use super::core::Handle;
 use super::keys::Keys;
+use super::logs::Logs;
 use super::websocket;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use wire::Fault;
-use wire::http::{BODY_BYTES_MAX, HttpRequest, HttpResponse, Protocol};
+use wire::http::{Answer, BODY_BYTES_MAX, Call, HttpRequest, HttpResponse, Protocol, body_bytes_max};
 
 /// Connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -27,15 +29,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub type Reply = Response<Full<Bytes>>;
 
 /// Serves until the process ends.
-pub async fn serve(listener: TcpListener, core: Handle, keys: Arc<Keys>) {
+pub async fn serve(listener: TcpListener, core: Handle, keys: Arc<Keys>, logs: Arc<Logs>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (core, keys) = (core.clone(), keys.clone());
+                let (core, keys, logs) = (core.clone(), keys.clone(), logs.clone());
                 tokio::spawn(async move {
-                    connection(stream, core, keys).await;
+                    connection(stream, core, keys, logs).await;
                     drop(place);
                 });
             }
@@ -48,12 +50,12 @@ pub async fn serve(listener: TcpListener, core: Handle, keys: Arc<Keys>) {
     }
 }
 
-async fn connection(stream: TcpStream, core: Handle, keys: Arc<Keys>) {
+async fn connection(stream: TcpStream, core: Handle, keys: Arc<Keys>, logs: Arc<Logs>) {
     // Replies are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let (core, keys) = (core.clone(), keys.clone());
-        async move { Ok::<_, Infallible>(answer(request, &core, &keys).await) }
+        let (core, keys, logs) = (core.clone(), keys.clone(), logs.clone());
+        async move { Ok::<_, Infallible>(answer(request, &core, &keys, &logs).await) }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -62,16 +64,22 @@ async fn connection(stream: TcpStream, core: Handle, keys: Arc<Keys>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, core: &Handle, keys: &Keys) -> Reply {
+async fn answer(request: Request<Incoming>, core: &Handle, keys: &Keys, logs: &Arc<Logs>) -> Reply {
     let request_id = core.request_id();
     if websocket::is_upgrade(&request) {
         return websocket::upgrade(request, core, keys).await;
     }
     let (head, body) = request.into_parts();
-    let limited = Limited::new(body, BODY_BYTES_MAX + 1);
+    let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let declared = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    // Large bodies are held in memory: only so many at once, and only where the client said so before.
+    let large = declared.is_some_and(|length| length > BODY_BYTES_MAX);
+    let longest = if large { body_bytes_max(target) } else { BODY_BYTES_MAX };
+    let _place = if longest > BODY_BYTES_MAX { logs.large_body().await } else { None };
+    let limited = Limited::new(body, longest + 1);
     let body = match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::from(vec![0; BODY_BYTES_MAX + 1]),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Bytes::from(vec![0; longest + 1]),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     };
     let received = Instant::now();
@@ -83,13 +91,13 @@ async fn answer(request: Request<Incoming>, core: &Handle, keys: &Keys) -> Reply
         headers: &headers,
         body: &body,
     };
-    let response = decide(&plain, core, keys, received, &request_id).await;
+    let response = decide(&plain, (core, logs), keys, received, &request_id).await;
     reply(response)
 }
 
 async fn decide(
     request: &HttpRequest<'_>,
-    core: &Handle,
+    (core, logs): (&Handle, &Arc<Logs>),
     keys: &Keys,
     received: Instant,
     request_id: &str,
@@ -102,6 +110,7 @@ async fn decide(
         .verify(request, target.service.signing_name())
         .and_then(|caller| Ok((caller, wire::http::decode(request, target)?)));
     let answer = match call {
+        Ok((caller, Call::Logs(request))) => logs.answer(caller, request, received).await.map(Answer::Logs),
         Ok((caller, call)) => core.request(caller, call, received).await,
         Err(fault) => Err(fault),
     };

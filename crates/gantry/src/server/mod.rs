@@ -4,7 +4,9 @@
 mod core;
 mod durable;
 mod http;
+mod keeper;
 mod keys;
+mod logs;
 mod questions;
 mod websocket;
 
@@ -74,7 +76,8 @@ impl Server {
         let clock = Clock::start(store.last_at());
         let core = core::start(store, settings, clock)?;
         let keys = Arc::new(Keys::new(&operator, &node_key, region.clone()));
-        tokio::spawn(http::serve(listener, core.clone(), keys));
+        let logs = logs::Logs::open(&config.data_dir.path("logs.db"), core.clone(), clock)?;
+        tokio::spawn(http::serve(listener, core.clone(), keys, logs));
         let endpoint = EndpointFile { url, region };
         config.data_dir.write_endpoint(&endpoint)?;
         Ok(Self { endpoint, node_key, core, _lock: lock })

@@ -17,6 +17,7 @@ mod http;
 mod isolation;
 mod kills;
 mod life;
+mod logs;
 mod network;
 mod operations;
 mod ports;

@@ -35,7 +35,7 @@ const HANDLED: [&str; 27] = [
 ];
 
 /// The least that a shape takes.
-fn least(model: &Value, shape: &str) -> Value {
+pub fn least(model: &Value, shape: &str) -> Value {
     let shape = &model["shapes"][shape];
     match shape["type"].as_str().unwrap_or_default() {
         "structure" => {

@@ -53,6 +53,12 @@ pub fn told(change: &Change) -> Told {
         }
         Change::TaskHostLost { id, reason, .. } => ("TaskHostLost", id.to_string(), reason.to_string()),
         Change::TaskForgotten(id) => ("TaskForgotten", id.to_string(), String::new()),
+        Change::LogGroupCreated(group) => ("LogGroupCreated", group.name.to_string(), group.id.to_string()),
+        Change::LogGroupRetention { id, days } => {
+            let kept = days.map_or_else(|| "kept for ever".to_owned(), |days| format!("kept {days} days"));
+            ("LogGroupRetention", id.to_string(), kept)
+        }
+        Change::LogGroupDeleted(id) => ("LogGroupDeleted", id.to_string(), String::new()),
         Change::ClientTokenUsed(token) => ("ClientTokenUsed", token.token.to_string(), String::new()),
         Change::ClientTokenLapsed { token, .. } => ("ClientTokenLapsed", token.to_string(), String::new()),
     };

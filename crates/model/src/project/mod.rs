@@ -6,6 +6,7 @@ pub use service::Health;
 mod cluster;
 pub mod history;
 mod instance;
+mod log;
 mod network;
 mod service;
 mod task;

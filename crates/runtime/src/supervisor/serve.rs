@@ -15,6 +15,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+/// Between looks whether a full spool has room.
+const HELD_BACK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 const TOKEN_SIGNALS: u64 = 0;
 const TOKEN_NODE: u64 = 1;
 const TOKEN_LISTENER: u64 = 2;
@@ -110,6 +112,7 @@ impl Serving {
         while !self.task.is_over() {
             events.clear();
             let quiet = (!self.task.is_settled()).then_some(QUIET);
+            let quiet = if self.task.holds_back() { Some(HELD_BACK) } else { quiet };
             match epoll::wait(&self.poll, spare_capacity(&mut events), quiet.as_ref()) {
                 Ok(0) => self.task.settle(),
                 Ok(_) => {}
@@ -122,10 +125,11 @@ impl Serving {
                     TOKEN_SIGNALS => self.children()?,
                     TOKEN_NODE => self.orders(),
                     TOKEN_LISTENER => self.accept()?,
-                    token if token >= TOKEN_FIRST => self.task.readable(token),
+                    token if token >= TOKEN_FIRST => self.task.readable(token, &self.poll),
                     _ => {}
                 }
             }
+            self.task.let_go(&self.poll);
             self.report();
             self.task.tidy();
         }

@@ -86,6 +86,8 @@ pub(super) struct Container {
     /// Output, error.
     pipes: [Option<OwnedFd>; 2],
     spool: Spool,
+    /// Its pipes are left alone until the spool has room.
+    held_back: bool,
 }
 
 impl Task {
@@ -214,7 +216,9 @@ impl Task {
             tell: Some(tell),
             told: Vec::new(),
             pipes: [Some(output), Some(error)],
-            spool: Spool::open(&self.directory.output(&spec.name)).map_err(io)?,
+            spool: Spool::open(&self.directory.output(&spec.name), &spec.log, &runtime_id(&self.key, &spec.name))
+                .map_err(io)?,
+            held_back: false,
         };
         container.register(slot, poll).map_err(io)?;
         let pipes = Pipes { output: output_write, error: error_write, tell: tell_write };
@@ -261,7 +265,7 @@ impl Task {
     }
 
     /// One of the containers' descriptors can be read.
-    pub(super) fn readable(&mut self, token: u64) {
+    pub(super) fn readable(&mut self, token: u64, poll: &OwnedFd) {
         let index = ((token - TOKEN_FIRST) / TOKENS_EACH) as usize;
         let Some(container) = self.containers.get_mut(index) else { return };
         match (token - TOKEN_FIRST) % TOKENS_EACH {
@@ -271,7 +275,31 @@ impl Task {
                 }
                 self.finish(index);
             }
-            stream => container.read_output(stream as usize),
+            stream => {
+                container.read_output(stream as usize);
+                if container.spool.is_full() {
+                    container.hold_back(poll);
+                }
+            }
+        }
+    }
+
+    /// A container waits for room in its spool.
+    pub(super) fn holds_back(&self) -> bool {
+        self.containers.iter().any(|container| container.held_back)
+    }
+
+    /// Reads on where there is room again.
+    pub(super) fn let_go(&mut self, poll: &OwnedFd) {
+        for (number, container) in self.containers.iter_mut().enumerate() {
+            if container.held_back && !container.spool.is_full() {
+                container.held_back = false;
+                let first = TOKEN_FIRST + number as u64 * TOKENS_EACH;
+                for (fd, token) in container.pipes.iter().zip(first..) {
+                    let Some(fd) = fd else { continue };
+                    let _ = epoll::add(poll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
+                }
+            }
         }
     }
 
@@ -424,6 +452,15 @@ impl Container {
         Ok(())
     }
 
+    /// Taken out of the epoll, which would tell of a closed pipe again and again.
+    fn hold_back(&mut self, poll: &OwnedFd) {
+        if !std::mem::replace(&mut self.held_back, true) {
+            for fd in self.pipes.iter().flatten() {
+                let _ = epoll::delete(poll, fd);
+            }
+        }
+    }
+
     fn signal_if_running(&mut self) {
         // Before `Started` the process is not the program yet: the signal is sent with that report.
         if let (Some(force), Some(pid), true) = (self.stop, self.pid, self.runs()) {
@@ -456,7 +493,7 @@ impl Container {
 
     fn read_output(&mut self, stream: usize) {
         for _ in 0..READS_MAX {
-            if !self.read_once(stream) {
+            if self.spool.is_full() || !self.read_once(stream) {
                 break;
             }
         }

@@ -5,4 +5,5 @@
 pub mod ec2;
 pub mod ecs;
 pub mod gantry;
+pub mod logs;
 pub mod sts;

@@ -3,12 +3,13 @@
 use super::{Call, HttpRequest, Operation, Target};
 use crate::fault::Fault;
 use crate::query::Params;
-use crate::{ec2, ecs, gantry, sts};
+use crate::{ec2, ecs, gantry, logs, sts};
 
 /// Reads and checks the request.
 pub fn decode(request: &HttpRequest<'_>, target: Target) -> Result<Call, Fault> {
     match target.operation {
         Operation::Ecs(operation) => ecs::Request::decode(operation, request.body).map(Call::Ecs),
+        Operation::Logs(operation) => logs::Request::decode(operation, request.body).map(Call::Logs),
         Operation::Gantry(operation) => gantry::Request::decode(operation, request.body).map(Call::Gantry),
         Operation::Sts(operation) => sts::Request::decode(operation, &form(request)).map(Call::Sts),
         Operation::Ec2(operation) => ec2::Request::decode(operation, &form(request)).map(Call::Ec2),

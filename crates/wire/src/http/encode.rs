@@ -10,6 +10,7 @@ use crate::{ec2, sts};
 pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &str) -> HttpResponse {
     match answer {
         Ok(Answer::Ecs(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Logs(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Gantry(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Sts(response)) => xml(200, sts_answer(&response, request_id), request_id),
         Ok(Answer::Ec2(response)) => xml(200, ec2_answer(&response, request_id), request_id),

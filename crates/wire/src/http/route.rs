@@ -2,9 +2,9 @@
 //! request's content is read here, and whatever came in, the caller can answer it: a refusal names the protocol to answer in.
 
 use super::decode::form;
-use super::{BODY_BYTES_MAX, HttpRequest, Operation, Protocol, Service, Target};
+use super::{HttpRequest, Operation, Protocol, Service, Target, body_bytes_max};
 use crate::fault::Fault;
-use crate::{ec2, ecs, gantry, sts};
+use crate::{ec2, ecs, gantry, logs, sts};
 
 /// Finds the operation; a refusal comes with the protocol to answer in.
 pub fn route(request: &HttpRequest<'_>) -> Result<Target, (Protocol, Fault)> {
@@ -23,8 +23,9 @@ pub fn route(request: &HttpRequest<'_>) -> Result<Target, (Protocol, Fault)> {
 
 /// What every protocol demands before its operation is looked at.
 fn check_frame(request: &HttpRequest<'_>) -> Result<(), Fault> {
-    if request.body.len() > BODY_BYTES_MAX {
-        let message = format!("Request must be smaller than {BODY_BYTES_MAX} bytes");
+    let longest = body_bytes_max(request.header("x-amz-target"));
+    if request.body.len() > longest {
+        let message = format!("Request must be smaller than {longest} bytes");
         return Err(Fault::new("RequestEntityTooLargeException", 413, message));
     }
     let json = request.header("x-amz-target").is_some();
@@ -45,6 +46,7 @@ fn json_operation(target: &str) -> Result<Operation, Fault> {
     let (prefix, name) = target.rsplit_once('.').ok_or_else(unknown)?;
     let operation = match prefix {
         ecs::TARGET_PREFIX => ecs::Operation::from_name(name).map(Operation::Ecs),
+        logs::TARGET_PREFIX => logs::Operation::from_name(name).map(Operation::Logs),
         gantry::TARGET_PREFIX => gantry::Operation::from_name(name).map(Operation::Gantry),
         _ => None,
     };

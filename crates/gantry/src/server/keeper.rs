@@ -1,0 +1,193 @@
+//! The second thread of the two in `core`: makes batches durable, as many as wait in one transaction, and then lets go what
+//! was computed from them.
+
+use super::core::{ROUND_MAX, Reply, ToCore, ToSession};
+use super::durable::Store;
+use super::questions::Question;
+use crate::clock::Clock;
+use anyhow::Result;
+use control::{LogAccess, Refusal, SessionId};
+use model::TaskId;
+use model::change::Change;
+use model::task::ContainerStatus;
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use wire::Fault;
+use wire::http::Answer;
+
+/// The store rests when nothing came for this long.
+const REST: Duration = Duration::from_millis(500);
+/// Starts whose time is being taken.
+const TIMED_MAX: usize = 4096;
+
+/// What the first thread lets go once its batch is durable.
+pub(super) enum Held {
+    Answer(Reply<Answer, Fault>, Box<Result<Answer, Fault>>),
+    /// The control plane has allowed it; the store answers.
+    Question(Reply<Answer, Fault>, Question),
+    Connected(Reply<SessionId, Refusal>, Result<SessionId, Refusal>),
+    Logs(Reply<LogAccess, Fault>, Result<LogAccess, Fault>),
+    Groups(oneshot::Sender<Vec<LogAccess>>, Vec<LogAccess>),
+    Session(mpsc::UnboundedSender<ToSession>, ToSession),
+}
+
+pub(super) enum ToStore {
+    Round { generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
+    Started { task: TaskId, received: Instant },
+    Load { reply: Sender<Result<(model::State, u64)>> },
+    Probe { done: Sender<bool> },
+    Stop { done: Sender<()> },
+}
+
+/// What a caller is told when nothing can be written.
+pub(super) fn store_fault(cause: &str) -> Fault {
+    Fault::new("ServerException", 500, format!("The server cannot write its store, nothing was changed: {cause}"))
+}
+
+/// The second thread.
+pub(super) struct Keeper {
+    pub store: Store,
+    pub clock: Clock,
+    pub failed: Sender<ToCore>,
+    pub timed: HashMap<TaskId, Instant>,
+}
+
+impl Keeper {
+    pub(super) fn run(mut self, rounds: &Receiver<ToStore>) {
+        let mut rested = true;
+        loop {
+            let patience = if rested { Duration::from_secs(3600) } else { REST };
+            let first = match rounds.recv_timeout(patience) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    if !rested {
+                        self.store.rest(self.clock.now());
+                    }
+                    rested = true;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            rested = false;
+            let mut group = Group::default();
+            for message in std::iter::once(first).chain(rounds.try_iter().take(ROUND_MAX)) {
+                match message {
+                    ToStore::Round { generation, batch, held } => group.take(generation, batch, held),
+                    other => {
+                        self.finish(std::mem::take(&mut group));
+                        if !self.other(other) {
+                            return;
+                        }
+                    }
+                }
+            }
+            self.finish(group);
+        }
+    }
+
+    fn other(&mut self, message: ToStore) -> bool {
+        match message {
+            ToStore::Started { task, received } => {
+                if self.timed.len() >= TIMED_MAX {
+                    self.timed.clear();
+                }
+                self.timed.insert(task, received);
+            }
+            ToStore::Load { reply } => drop(reply.send(self.store.load())),
+            ToStore::Probe { done } => drop(done.send(self.store.probe().is_ok())),
+            ToStore::Stop { done } => {
+                self.store.rest(self.clock.now());
+                let _ = done.send(());
+                return false;
+            }
+            ToStore::Round { .. } => {}
+        }
+        true
+    }
+
+    /// Makes a group durable and lets go what was held for it.
+    fn finish(&mut self, group: Group) {
+        let outcome = match group.batches.is_empty() {
+            true => Ok(()),
+            false => self.store.commit(&group.batches),
+        };
+        match outcome {
+            Ok(()) => {
+                self.tell_starts(&group.batches);
+                for held in group.held {
+                    match held {
+                        Held::Question(reply, question) => drop(reply.send(question.answer(&mut self.store))),
+                        held => release(held),
+                    }
+                }
+            }
+            Err(error) => {
+                let cause = format!("{error:#}");
+                tracing::error!(cause, "a batch could not be made durable");
+                group.held.into_iter().for_each(|held| refuse(held, &cause));
+                let _ = self.failed.send(ToCore::CommitFailed { generation: group.generation, cause });
+            }
+        }
+    }
+
+    fn tell_starts(&mut self, batches: &[control::Batch]) {
+        for change in batches.iter().flat_map(|batch| &batch.changes) {
+            let Change::TaskReported { id, report, .. } = change else { continue };
+            if report.status != Some(ContainerStatus::Running) {
+                continue;
+            }
+            if let Some(received) = self.timed.remove(id) {
+                let ms = received.elapsed().as_secs_f64() * 1000.0;
+                tracing::info!(target: "gantry::start", task = %id, ms, "running and durable");
+            }
+        }
+    }
+}
+
+/// Rounds that are made durable together.
+#[derive(Default)]
+struct Group {
+    generation: u64,
+    batches: Vec<control::Batch>,
+    held: Vec<Held>,
+}
+
+impl Group {
+    fn take(&mut self, generation: u64, batch: Option<control::Batch>, held: Vec<Held>) {
+        self.generation = generation;
+        self.batches.extend(batch);
+        self.held.extend(held);
+    }
+}
+
+fn release(held: Held) {
+    // A waiter that has gone away is no failure: what was decided stands.
+    match held {
+        Held::Answer(reply, answer) => drop(reply.send(*answer)),
+        // Answered by who has the store.
+        Held::Question(..) => {}
+        Held::Connected(reply, answer) => drop(reply.send(answer)),
+        Held::Logs(reply, answer) => drop(reply.send(answer)),
+        Held::Groups(reply, groups) => drop(reply.send(groups)),
+        Held::Session(sender, message) => drop(sender.send(message)),
+    }
+}
+
+fn refuse(held: Held, cause: &str) {
+    match held {
+        Held::Answer(reply, _) | Held::Question(reply, _) => drop(reply.send(Err(store_fault(cause)))),
+        Held::Logs(reply, _) => drop(reply.send(Err(store_fault(cause)))),
+        // Who asked hears that nobody answers.
+        Held::Groups(reply, _) => drop(reply),
+        Held::Connected(reply, _) => {
+            let message = store_fault(cause).message;
+            drop(reply.send(Err(Refusal { kind: "ServerException", message })));
+        }
+        Held::Session(sender, _) => {
+            let reason = "the server must reload".to_owned();
+            drop(sender.send(ToSession::Close { code: 1011, reason }));
+        }
+    }
+}
