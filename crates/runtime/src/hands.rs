@@ -5,10 +5,10 @@
 //! are the network's hands.
 
 use crate::actor::{self, Order};
-use crate::cgroup::{CgroupError, Cgroups};
+use crate::cgroup::{CgroupError, Cgroups, Usage};
 use crate::directory::TaskDirectory;
 use crate::image::{ImageStore, StoreError};
-use crate::place::{Place, is_node_id};
+use crate::place::{Place, containers_group, is_node_id};
 use crate::spares::Spares;
 use crate::{recover, supervisor};
 use node::hands::{Command, Event, TaskKey};
@@ -201,6 +201,16 @@ impl Runtime {
                 self.actors.forget(&task);
             }
         }
+    }
+
+    /// What each task has used of the host, by its id. Blocks for a few reads of the kernel's files for each task.
+    pub fn usage(&self) -> Vec<(String, Usage)> {
+        let (cgroups, place) = (&self.shared.cgroups, &self.shared.place);
+        let groups = cgroups.children(&place.cgroup());
+        let tasks = groups.into_iter().filter_map(|name| TaskKey::new(&name));
+        let used =
+            |task: TaskKey| Some((task.to_string(), cgroups.usage(&containers_group(&place.task_cgroup(&task)))?));
+        tasks.filter_map(used).collect()
     }
 
     /// The images of this node.

@@ -6,9 +6,9 @@
 mod capacity;
 mod hands;
 pub mod hidden;
-mod images;
 mod shipper;
 mod shipping;
+mod socket;
 mod teardown;
 mod telemetry;
 mod uplink;
@@ -96,7 +96,7 @@ impl Agent {
         let (runtime, registration) = (Arc::new(runtime.context("this host cannot run containers")?), registration?);
         let network = open_network(&node_id, &registration).await?;
         let (to_machine, orders) = mpsc::unbounded_channel();
-        images::serve(config.data_dir.root(), runtime.clone(), to_machine)?;
+        socket::serve(config.data_dir.root(), runtime.clone(), to_machine)?;
         let shipper = shipper::Shipper::start(runtime.clone(), config.client.again());
         let uplink = Uplink::start(config, registration.clone());
         let hands = LinuxHands::new(runtime.clone(), network.clone(), shipper);

@@ -1,21 +1,20 @@
 //! `gantry image load|pull|ls|rm`: images of the node on this machine, over its socket.
 
+use super::node_socket::{self, Body, empty};
 use crate::data_dir;
 use crate::endpoint::escape;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::Method;
 use hyper::body::{Bytes, Frame};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 /// Images of this node
@@ -60,8 +59,6 @@ pub struct Place {
     output: super::Output,
 }
 
-type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
-
 impl Image {
     /// Does it.
     pub fn run(self) -> Result<ExitCode> {
@@ -89,10 +86,6 @@ impl Image {
             Ok(ExitCode::SUCCESS)
         })
     }
-}
-
-fn empty() -> Body {
-    Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A file as a body, read on a thread of its own while it is sent.
@@ -126,29 +119,14 @@ fn file_body(path: PathBuf) -> Result<Body> {
 impl Place {
     /// Sends an order and shows its progress; the images it ended with.
     async fn ask(&self, method: Method, path: String, body: Body) -> Result<Vec<Value>> {
-        let socket = self.data_dir.join("node.sock");
-        let told = || format!("no node is running on {}: start it with `gantry up`", self.data_dir.display());
-        let stream = UnixStream::connect(&socket).await.with_context(told)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "node").body(body)?;
-        let mut answer = sender.send_request(request).await?.into_body();
-        let (mut text, mut images, mut progress) = (Vec::new(), Vec::new(), Progress::new(self.output));
-        while let Some(frame) = answer.frame().await {
-            text.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
-            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = text.drain(..=end).collect();
-                let value: Value = serde_json::from_slice(&line).context("the node answered oddly")?;
-                if let Some(error) = value.get("error").and_then(Value::as_str) {
-                    progress.end();
-                    bail!("{error}");
-                }
-                progress.show(&value);
-                images.extend(value.get("image").cloned());
-            }
-        }
+        let (mut images, mut progress) = (Vec::new(), Progress::new(self.output));
+        let asked = node_socket::ask(&self.data_dir, method, path, body, |line| {
+            progress.show(&line);
+            images.extend(line.get("image").cloned());
+        });
+        let asked = asked.await;
         progress.end();
-        Ok(images)
+        asked.map(|()| images)
     }
 
     fn print_names(&self, verb: &str, images: &[Value]) {

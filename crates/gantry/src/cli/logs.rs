@@ -222,6 +222,38 @@ impl LogsVerb {
     }
 }
 
+/// The output of one task from its beginning, as it comes.
+#[derive(Default)]
+pub struct Follower {
+    sources: Vec<Source>,
+}
+
+impl Follower {
+    /// Prints what has come since the last call; whether there was something.
+    pub async fn print(&mut self, client: &Client, task: &ecs::Task, definition: &ecs::TaskDefinition) -> Result<bool> {
+        let mut found = Vec::new();
+        streams(link::acs::id_of(task.task_arn.as_deref().unwrap_or_default()), task, definition, &mut found);
+        // A stream that the runtime names is known only once its container is made.
+        for source in found {
+            if !self.sources.iter().any(|known| known.container == source.container) {
+                self.sources.push(source);
+            }
+        }
+        let (many, mut some) = (self.sources.len() > 1, false);
+        for source in &mut self.sources {
+            while source.read(client, 0).await? {
+                some = true;
+                for event in std::mem::take(&mut source.waiting) {
+                    let message = event.message.unwrap_or_default();
+                    let line = if many { format!("{} {message}", source.container) } else { message };
+                    writeln!(std::io::stdout(), "{line}").context("cannot print")?;
+                }
+            }
+        }
+        Ok(some)
+    }
+}
+
 impl Source {
     /// The next page; whether there was something.
     async fn read(&mut self, client: &Client, since: i64) -> Result<bool> {

@@ -10,6 +10,7 @@ mod history;
 mod image;
 mod logs;
 mod node;
+mod node_socket;
 mod ps;
 mod run;
 mod service;
@@ -18,6 +19,7 @@ mod shown;
 mod stop;
 mod target;
 mod timeline;
+mod top;
 mod up;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -59,6 +61,8 @@ enum Verb {
     Stop(stop::StopVerb),
     /// Show where the milliseconds of a task's start went
     Timeline(timeline::Timeline),
+    /// Show what the tasks of this node use of it
+    Top(top::Top),
     /// Show what happened to the deployment
     History(history::History),
     /// Write the control plane's state and keys to a file
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Stop(verb) => verb.run(),
         Verb::Timeline(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
+        Verb::Top(verb) => verb.run(),
         Verb::History(verb) => verb.run(),
         Verb::Backup(verb) => verb.run(),
         Verb::Restore(verb) => verb.run(),

@@ -1,6 +1,7 @@
 //! `gantry run FILE`: register a task definition and run a task of it.
 
 use super::definition::{Definition, Where};
+use super::logs::Follower;
 use super::target::Target;
 use super::{ps, timeline};
 use crate::client::Client;
@@ -62,7 +63,7 @@ impl Run {
 
     /// Tells what becomes of the task until it is STOPPED.
     async fn follow(&self, client: &Client, arn: String, definition: &Definition) -> Result<ExitCode> {
-        let (mut last, mut told) = (String::new(), false);
+        let (mut last, mut told, mut output) = (String::new(), false, Follower::default());
         loop {
             let Some(task) = self.target.describe(client, vec![arn.clone()]).await?.pop() else {
                 bail!("task {arn} is gone")
@@ -74,9 +75,16 @@ impl Run {
             }
             if task.started_at.is_some() && !told {
                 told = true;
-                timeline::print(&timeline::fetch(client, &self.target.cluster, arn.clone()).await?);
+                eprint!("{}", timeline::text(&timeline::fetch(client, &self.target.cluster, arn.clone()).await?));
             }
+            output.print(client, &task, &definition.inner).await?;
             if status == "STOPPED" {
+                // The last lines may still be on their way from the node.
+                let mut quiet = 0;
+                while quiet < 5 {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    quiet = if output.print(client, &task, &definition.inner).await? { 0 } else { quiet + 1 };
+                }
                 eprintln!("{}", task.stopped_reason.as_deref().unwrap_or(""));
                 let containers = task.containers.as_deref().unwrap_or_default();
                 let named = |name: &str| containers.iter().find(|container| container.name.as_deref() == Some(name));

@@ -43,7 +43,14 @@ pub async fn fetch(client: &Client, cluster: &str, task: String) -> Result<gantr
 
 /// Prints a timeline for people.
 pub fn print(timeline: &gantry::DescribeTimelineResponse) {
+    print!("{}", text(timeline));
+}
+
+/// A timeline for people, a line for each phase.
+pub fn text(timeline: &gantry::DescribeTimelineResponse) -> String {
+    let mut text = String::new();
     for phase in timeline.phases.as_deref().unwrap_or_default() {
-        println!("{:>8} ms  {}", phase.since_accepted_ms.unwrap_or(0), phase.name.as_deref().unwrap_or(""));
+        text += &format!("{:>8} ms  {}\n", phase.since_accepted_ms.unwrap_or(0), phase.name.as_deref().unwrap_or(""));
     }
+    text
 }

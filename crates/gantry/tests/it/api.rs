@@ -28,14 +28,13 @@ fn the_example_is_registered_as_it_stands_and_comes_back() {
 fn what_cannot_be_run_yet_is_kept_and_refused_by_name() {
     let gantry = Gantry::up();
     let mut main = shell("main", "true");
-    main["healthCheck"] = json!({ "command": ["CMD-SHELL", "true"], "interval": 7 });
-    let arn = gantry.register("healthy", &[main.clone()]);
+    main["secrets"] = json!([{ "name": "WORD", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/word" }]);
+    let arn = gantry.register("secretive", &[main.clone()]);
     let described = gantry.ecs("DescribeTaskDefinition", json!({ "taskDefinition": arn }));
-    let kept = &described["taskDefinition"]["containerDefinitions"][0]["healthCheck"];
-    assert_eq!((&kept["command"], &kept["interval"]), (&main["healthCheck"]["command"], &json!(7)));
+    assert_eq!(described["taskDefinition"]["containerDefinitions"][0]["secrets"], main["secrets"]);
     let (code, message) = gantry.refused("RunTask", &gantry.run_input(&arn, 1));
     assert_eq!(code, "UnsupportedFeatureException");
-    assert!(message.contains("containerDefinitions[main].healthCheck"), "{message}");
+    assert!(message.contains("containerDefinitions[main].secrets"), "{message}");
     assert_eq!(gantry.ecs("ListTasks", json!({}))["taskArns"], json!([]), "nothing was started");
     gantry.take_down();
 }

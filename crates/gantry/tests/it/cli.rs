@@ -52,6 +52,25 @@ fn services_from_the_command_line() {
 }
 
 #[test]
+fn top_tells_what_tasks_use() {
+    let gantry = Gantry::up();
+    let busy = gantry.task("busy", &[shell("main", "while :; do :; done")]);
+    let calm = gantry.task("calm", &[shell("main", WAIT)]);
+    gantry.running(&busy);
+    gantry.running(&calm);
+    let seen = json_of(&gantry, &["top", "--once"]);
+    let first = &seen[0];
+    assert_eq!((first["task"].as_str(), first["group"].as_str()), (Some(&*id(&busy)), Some("family:busy")), "{seen:#}");
+    // A quarter of a core is its limit.
+    let percent = first["cpuPercent"].as_f64().expect("a number");
+    assert!((5.0..40.0).contains(&percent), "{seen:#}");
+    assert!(seen[1]["cpuPercent"].as_f64().expect("a number") < 5.0, "{seen:#}");
+    assert_eq!(seen[1]["memoryLimit"], 512 << 20, "{seen:#}");
+    assert!(seen[1]["memoryBytes"].as_u64().expect("a number") > 0, "{seen:#}");
+    gantry.take_down();
+}
+
+#[test]
 fn history_tells_what_happened_to_a_task() {
     let gantry = Gantry::up();
     let task = gantry.ended("told", &[shell("main", "exit 4")]);

@@ -111,10 +111,14 @@ fn our_own_command_line() {
 fn run_ends_with_the_tasks_exit_code() {
     let gantry = Gantry::up();
     let file = gantry.directory.join("definition.json");
-    fs::write(&file, crate::tasks::definition("code", &[shell("main", "exit 9")]).to_string()).expect("a file");
+    fs::write(&file, crate::tasks::definition("code", &[shell("main", "echo out; echo err >&2; exit 9")]).to_string())
+        .expect("a file");
     let done = gantry.cli(&["run", &file.to_string_lossy()]);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(9), "{said}");
     assert!(said.contains("Essential container in task exited"), "{said}");
+    let mut printed: Vec<String> = String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect();
+    printed.sort();
+    assert_eq!(printed, ["err", "out"], "its output is the task's: {said}");
     gantry.take_down();
 }

@@ -7,8 +7,10 @@ mod devices;
 mod kill;
 mod limit;
 mod mounts;
+mod usage;
 
 pub use limit::{ContainerLimits, PIDS_MAX};
+pub use usage::Usage;
 
 use std::fs;
 use std::io;

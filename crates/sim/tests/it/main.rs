@@ -3,8 +3,8 @@
 use sim::Options;
 
 #[test]
-fn fifty_worlds_keep_every_invariant() {
-    for seed in 0..50 {
+fn two_hundred_worlds_keep_every_invariant() {
+    for seed in 0..200 {
         if let Err(failure) = sim::run(seed, &Options::default()) {
             panic!("{failure}");
         }

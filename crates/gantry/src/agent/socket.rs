@@ -1,6 +1,7 @@
-//! Images over the node's socket `node.sock` (mode 0600): HTTP on a unix socket, for the command line on the same host.
+//! The node's socket `node.sock` (mode 0600): HTTP on a unix socket, for the command line on the same host.
 //!
-//! `POST /load` takes an archive; `POST /pull?reference=…` fetches; `GET /` lists; `DELETE /?reference=…` forgets.
+//! `POST /load` takes an image archive; `POST /pull?reference=…` fetches; `GET /` lists; `DELETE /?reference=…` forgets.
+//! `GET /usage` tells what each task has used of the host.
 //! Answers are lines of JSON: progress while it goes on, then the result or `{"error": …}`.
 
 use super::Order;
@@ -64,6 +65,7 @@ async fn answer(
     let images = runtime.images().clone();
     match (request.method(), request.uri().path(), reference) {
         (&Method::GET, "/", _) => list(&images, &lines),
+        (&Method::GET, "/usage", _) => usage(&runtime, &lines),
         (&Method::POST, "/load", _) => drop(tokio::spawn(load(request, directory, images, lines))),
         (&Method::POST, "/pull", Some(reference)) => drop(tokio::spawn(pull(reference, images, lines))),
         (&Method::DELETE, "/", Some(reference)) => drop(tokio::spawn(remove(reference, images, machine, lines))),
@@ -87,6 +89,15 @@ fn shown(line: &ImageLine) -> Value {
 fn list(images: &ImageStore, lines: &Lines) {
     for line in images.list() {
         let _ = lines.send(json!({"image": shown(&line)}));
+    }
+}
+
+fn usage(runtime: &Runtime, lines: &Lines) {
+    for (task, usage) in runtime.usage() {
+        let _ = lines.send(json!({"usage": {
+            "task": task, "cpuNs": usage.cpu_ns, "memoryBytes": usage.memory_bytes, "memoryLimit": usage.memory_limit,
+            "processes": usage.processes,
+        }}));
     }
 }
 
