@@ -2,6 +2,7 @@
 //! of its start.
 
 use crate::command::{cargo, is_root, output, root, run, shown, target};
+use crate::processes::first_process;
 use crate::{images, packages};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -64,7 +65,57 @@ fn show(deployment: &mut Deployment, target: &Path) -> Result<()> {
     let title = between(&page, "<title>", "</title>").context("the page has no title")?;
     println!("running   http://{address}/ says: {title}");
     println!("\nwhere the time went:");
-    run(&mut deployment.gantry(&["timeline", &arn]))
+    run(&mut deployment.gantry(&["timeline", &arn]))?;
+    println!("\nand what it printed:");
+    run(&mut deployment.gantry(&["logs", "-n", "5", &arn]))?;
+    show_service(deployment, &file.to_string_lossy())
+}
+
+/// A service of two; one container's process is killed from outside, and replaced.
+fn show_service(deployment: &Deployment, file: &str) -> Result<()> {
+    println!("\na service of two:");
+    run(&mut deployment.gantry(&["service", "create", "web", file, "-n", "2"]))?;
+    let before = service_tasks(deployment)?;
+    let victim = before.first().context("the service has no tasks")?.clone();
+    let pid = first_process(&victim)?;
+    let begun = Instant::now();
+    if is_root() {
+        let pid = rustix::process::Pid::from_raw(pid).context("no process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    } else {
+        run(Command::new("sudo").args(["kill", "-KILL", &pid.to_string()]))?;
+    }
+    println!("\nkilled    process {pid}, the container of task {}", id(&victim));
+    let fresh = loop {
+        let now = service_tasks(deployment)?;
+        if let Some(fresh) = now.iter().find(|task| !before.contains(task)).filter(|_| now.len() == 2) {
+            break fresh.clone();
+        }
+        if begun.elapsed() > PATIENCE {
+            bail!("nothing has taken the place of {victim} after {} s", PATIENCE.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    println!(
+        "replaced  task {} runs in its place after {} ms, as this program sees it",
+        id(&fresh),
+        begun.elapsed().as_millis()
+    );
+    run(&mut deployment.gantry(&["service", "events", "web"]))?;
+    run(&mut deployment.gantry(&["ps"]))
+}
+
+/// The service's tasks that run.
+fn service_tasks(deployment: &Deployment) -> Result<Vec<String>> {
+    let tasks = deployment.ask(&["ps", "--output", "json"])?;
+    let running = tasks.as_array().into_iter().flatten().filter(|task| {
+        task["group"] == "service:web" && task["lastStatus"] == "RUNNING" && task["desiredStatus"] == "RUNNING"
+    });
+    Ok(running.filter_map(|task| task["taskArn"].as_str().map(str::to_owned)).collect())
+}
+
+fn id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
 }
 
 fn bring_image(deployment: &Deployment, target: &Path) -> Result<()> {

@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod images;
 mod packages;
+mod processes;
 mod sim;
 mod test;
 mod vm;
@@ -32,7 +33,7 @@ enum Chore {
     Bench(bench::Arguments),
     /// Write the generated part of the crate `wire` from the API models
     Codegen(codegen::Arguments),
-    /// Install what is missing, build, start Gantry, run a web server as a Fargate task, show its page and its timeline
+    /// Install what is missing, build, start Gantry, run a web server as a Fargate task and a service
     Demo(demo::Arguments),
     /// Install what tests need and run every test, those on real containers included (root)
     Test(test::Arguments),

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::gauge::Figures;
 use super::wait;
+use crate::processes::first_process;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::fs;
@@ -165,21 +166,6 @@ impl<'a> Crowd<'a> {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-}
-
-/// The first process of a task's container.
-fn first_process(task: &str) -> Result<i32> {
-    let id = task.rsplit('/').next().unwrap_or(task);
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let read = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let numbers = read("status").lines().find_map(|line| line.strip_prefix("NSpid:").map(str::to_owned));
-        let first = numbers.is_some_and(|numbers| numbers.split_whitespace().count() > 1 && numbers.ends_with("\t1"));
-        if first && read("cgroup").contains(id) {
-            return Ok(pid);
-        }
-    }
-    bail!("task {id} has no process")
 }
 
 /// Waits until the shell has set its trap: number 1 of its namespace hears nothing before.

@@ -5,6 +5,7 @@ mod api;
 mod client;
 mod crowd;
 mod gauge;
+mod logs;
 mod peer;
 mod server;
 
@@ -61,6 +62,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     crowd.service(arguments.tasks.min(10))?;
     println!("for 100 tasks of 512 MiB, Fargate memory is declared {MEMORY_FACTOR} times over");
     crowd.hundred()?;
+    logs::measure(&client)?;
+    idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
     api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
     peer::docker(&image, arguments.tasks.min(20), &running)
@@ -93,7 +96,8 @@ fn ready(gantry: &std::path::Path, starts: usize) -> Result<()> {
 }
 
 fn idle(server: &Server, time: Duration, when: &str) -> Result<()> {
-    std::thread::sleep(Duration::from_secs(2));
+    // What is done in quiet moments is done by then.
+    std::thread::sleep(Duration::from_secs(8));
     let before = server.cpu_seconds()?;
     std::thread::sleep(time);
     let percent = (server.cpu_seconds()? - before) / time.as_secs_f64() * 100.0;
