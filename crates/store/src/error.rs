@@ -1,7 +1,10 @@
-//! Why the store cannot do as it is told. It formats; it never decides.
+//! Why the store cannot do as it is told. It formats; it never decides. Where SQLite has no more to say than "disk I/O
+//! error", the file system is asked for its words.
 
+use crate::lock::beside;
 use rusqlite::ErrorCode;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Why a store could not be opened, read or written.
@@ -104,6 +107,9 @@ impl StoreError {
                 Self::Damaged { path, detail: source.to_string() }
             }
             Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                room(&path, BLOCK_BYTES).err().unwrap_or(Self::Sqlite { action, path, source })
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path, holder: None },
             _ => Self::Sqlite { action, path, source },
         }
@@ -112,4 +118,27 @@ impl StoreError {
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), detail: detail.into() }
     }
+}
+
+/// The least that a file system gives.
+const BLOCK_BYTES: usize = 4096;
+
+/// Whether the file system takes so much beside the store, in its own words.
+pub(crate) fn room(store: &Path, bytes: usize) -> Result<(), StoreError> {
+    try_to_write(store, bytes).map_err(|source| match source.kind() {
+        io::ErrorKind::StorageFull => StoreError::Full { path: store.to_owned() },
+        _ => StoreError::Unwritable { path: store.to_owned(), source },
+    })
+}
+
+fn try_to_write(store: &Path, bytes: usize) -> io::Result<()> {
+    let path = beside(store, ".probe");
+    let write = || {
+        let mut file = File::create(&path)?;
+        file.write_all(&vec![0; bytes]).and_then(|()| file.sync_all())
+    };
+    let written = write();
+    // One that could not be made cannot be removed, and need not be.
+    let _ = fs::remove_file(&path);
+    written
 }

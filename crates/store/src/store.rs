@@ -1,13 +1,16 @@
 //! The store itself: open, load, commit, probe, checkpoint, backup. One connection, one thread at a time.
 
 use crate::batch::{BATCH_BYTES_MAX, Batch, Row, batch_sum, encode, row_sum};
-use crate::error::StoreError;
+use crate::error::{StoreError, room};
 use crate::head::Head;
 use crate::lock::{Lock, beside};
 use crate::schema;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// Batches that come are larger than the one that tries: without this much room they would not be taken after all.
+const ROOM_BYTES: usize = 1 << 20;
 
 /// An opened store.
 #[derive(Debug)]
@@ -104,8 +107,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what is there already: whether the disk takes writes again.
+    /// Writes what is there already, once there is room for more than that: whether the disk takes writes again.
     pub fn probe(&mut self) -> Result<(), StoreError> {
+        room(&self.path, ROOM_BYTES)?;
         let head = self.head;
         self.transact("write to", |transaction| head.write(transaction))
     }

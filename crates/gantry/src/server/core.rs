@@ -164,7 +164,7 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
     let failed = core.clone();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Keeper { store, clock, failed, timed: HashMap::new() }.run(&rounds))?;
+        .spawn(move || Keeper { store, clock, failed, void: None, timed: HashMap::new() }.run(&rounds))?;
     let ids = Ids::from_entropy(crate::data_dir::random()?);
     let control = Control::new(clock.now(), config, state, index, ids);
     let decider = Decider {
@@ -243,7 +243,9 @@ impl Decider {
         match &self.refused {
             Some((cause, again)) if *again <= Instant::now() => {
                 let cause = cause.clone();
-                self.reload(cause);
+                // Reads that came in this round are answered first.
+                self.end_round();
+                self.reload(cause, true);
             }
             Some(_) => {}
             None => {
@@ -299,7 +301,8 @@ impl Decider {
             }
             ToCore::CommitFailed { generation, cause } => {
                 if generation == self.generation {
-                    self.reload(cause);
+                    // Not tried at once: a disk that takes a little now and then would be asked without end.
+                    self.reload(cause, false);
                 }
             }
             // Handled by the loop.
@@ -355,20 +358,23 @@ impl Decider {
         }
     }
 
-    /// Drops everything that is not durable, as a start does, and tries whether writing works again.
-    fn reload(&mut self, cause: String) {
+    /// Drops everything that is not durable, as a start does; with `probe` it is tried whether writing works again.
+    fn reload(&mut self, cause: String, probe: bool) {
         self.generation += 1;
         self.sessions.clear();
         self.connecting.clear();
-        self.waiting.clear();
-        self.asking.clear();
+        for (reply, _) in std::mem::take(&mut self.waiting).into_values() {
+            let _ = reply.send(Err(store_fault(&cause)));
+        }
+        for reply in std::mem::take(&mut self.asking).into_values() {
+            let _ = reply.send(Err(store_fault(&cause)));
+        }
         let (reply, loaded) = channel();
         let _ = self.store.send(ToStore::Load { reply });
         self.refused = Some((cause, Instant::now() + PROBE));
         let Ok(Ok((state, index))) = loaded.recv() else { return };
         let (done, written) = channel();
-        let _ = self.store.send(ToStore::Probe { done });
-        let writes = written.recv() == Ok(true);
+        let writes = probe && self.store.send(ToStore::Probe { done }).is_ok() && written.recv() == Ok(true);
         let Ok(ids) = crate::data_dir::random().map(Ids::from_entropy) else { return };
         let Some(old) = self.control.take() else { return };
         self.control = Some(Control::new(self.clock.now(), old.into_config(), state, index, ids));

@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     pub store: Store,
     pub clock: Clock,
     pub failed: Sender<ToCore>,
+    /// The generation of the last commit that failed, and why: its later rounds rest on what never was.
+    pub void: Option<(u64, String)>,
     pub timed: HashMap<TaskId, Instant>,
 }
 
@@ -119,6 +121,10 @@ impl Keeper {
 
     /// Makes a group durable and lets go what was held for it.
     fn finish(&mut self, group: Group) {
+        if let Some((_, cause)) = self.void.as_ref().filter(|(generation, _)| *generation == group.generation) {
+            group.held.into_iter().for_each(|held| refuse(held, cause));
+            return;
+        }
         let outcome = match group.batches.is_empty() {
             true => Ok(()),
             false => self.store.commit(&group.batches),
@@ -136,8 +142,10 @@ impl Keeper {
             Err(error) => {
                 let cause = format!("{error:#}");
                 tracing::error!(cause, "a batch could not be made durable");
+                self.void = Some((group.generation, cause.clone()));
+                // Before its waiters hear of it: what they ask next is answered from what is durable.
+                let _ = self.failed.send(ToCore::CommitFailed { generation: group.generation, cause: cause.clone() });
                 group.held.into_iter().for_each(|held| refuse(held, &cause));
-                let _ = self.failed.send(ToCore::CommitFailed { generation: group.generation, cause });
             }
         }
     }
