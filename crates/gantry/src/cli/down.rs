@@ -10,6 +10,7 @@ use crate::data_dir::{self, DataDir};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -64,12 +65,13 @@ impl Down {
 }
 
 /// Asks the server to stop every task, and waits until they have ended. One that does not answer is passed over: what it
-/// does not stop is killed.
+/// does not stop is killed. What a service starts in their place is not waited for: there would be no end of it.
 fn stop_tasks(data_dir: &DataDir) {
     let stopped = super::block_on(async {
         let client = operator(data_dir)?;
         let until = Instant::now() + STOP_TIMEOUT;
-        while stop_all(&client).await? > 0 && Instant::now() < until {
+        let before = alive(&client, true).await?;
+        while Instant::now() < until && !alive(&client, false).await?.is_disjoint(&before) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
@@ -79,22 +81,22 @@ fn stop_tasks(data_dir: &DataDir) {
     }
 }
 
-/// Orders every task of every cluster stopped; how many are not STOPPED yet.
-async fn stop_all(client: &Client) -> Result<usize> {
+/// The tasks of every cluster that are not STOPPED; with `stop` each is ordered to.
+async fn alive(client: &Client, stop: bool) -> Result<BTreeSet<String>> {
     let ecs::Response::ListClusters(clusters) = client.ecs(ecs::ListClustersRequest::default()).await? else {
         bail!("the server answered oddly")
     };
-    let mut left = 0;
+    let mut left = BTreeSet::new();
     for cluster in clusters.cluster_arns.unwrap_or_default() {
         for desired in [ecs::DesiredStatus::Running, ecs::DesiredStatus::Stopped] {
-            left += stop_some(client, &cluster, desired).await?;
+            left.extend(alive_in(client, &cluster, desired, stop).await?);
         }
     }
     Ok(left)
 }
 
-async fn stop_some(client: &Client, cluster: &str, desired: ecs::DesiredStatus) -> Result<usize> {
-    let (mut left, mut next_token) = (0, None);
+async fn alive_in(client: &Client, cluster: &str, desired: ecs::DesiredStatus, stop: bool) -> Result<Vec<String>> {
+    let (mut left, mut next_token) = (Vec::new(), None);
     loop {
         let cluster = Some(cluster.to_owned());
         let request = ecs::ListTasksRequest {
@@ -106,18 +108,18 @@ async fn stop_some(client: &Client, cluster: &str, desired: ecs::DesiredStatus) 
         let ecs::Response::ListTasks(listed) = client.ecs(request).await? else { bail!("the server answered oddly") };
         let tasks = listed.task_arns.unwrap_or_default();
         if desired == ecs::DesiredStatus::Running {
-            left += tasks.len();
-            for task in tasks {
-                let reason = Some("gantry down".to_owned());
+            for task in tasks.iter().filter(|_| stop) {
+                let (task, reason) = (task.clone(), Some("gantry down".to_owned()));
                 client.ecs(ecs::StopTaskRequest { cluster: cluster.clone(), task, reason }).await?;
             }
+            left.extend(tasks);
         } else if !tasks.is_empty() {
             let request = ecs::DescribeTasksRequest { cluster, tasks, ..Default::default() };
             let ecs::Response::DescribeTasks(shown) = client.ecs(request).await? else {
                 bail!("the server answered oddly")
             };
             let alive = |task: &ecs::Task| task.last_status.as_deref() != Some("STOPPED");
-            left += shown.tasks.unwrap_or_default().iter().filter(|task| alive(task)).count();
+            left.extend(shown.tasks.unwrap_or_default().into_iter().filter(alive).filter_map(|task| task.task_arn));
         }
         next_token = listed.next_token;
         if next_token.is_none() {
