@@ -21,6 +21,7 @@ mod restart;
 mod spec;
 mod telemetry;
 
+pub use recover::is_record;
 pub use report::Outcome;
 
 use entry::Entry;

@@ -62,6 +62,11 @@ fn read(text: &str) -> Option<Record> {
     (record.version == VERSION && !record.task.arn.is_empty()).then_some(record)
 }
 
+/// Whether a task's record can be read.
+pub fn is_record(record: &str) -> bool {
+    read(record).is_some()
+}
+
 /// The task of a directory. One whose record cannot be read is released and forgotten without a word: nobody can say
 /// whose it was, and the control plane sends the task again if it still wants it.
 pub(crate) fn entry(now: Millis, found: Found) -> Entry {

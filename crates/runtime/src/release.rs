@@ -21,8 +21,19 @@ const TRIES: usize = 3;
 
 /// Connects to the task's supervisor, if the one on record is alive.
 pub(crate) fn living(place: &Place, task: &TaskKey, directory: &TaskDirectory) -> Option<(UnixStream, OwnedFd)> {
-    let pidfd = process(directory)?;
+    if let Some(pidfd) = process(directory) {
+        let socket = UnixStream::connect(place.socket(task)).ok()?;
+        return Some((socket, pidfd));
+    }
+    if !directory.is_held() || directory.identity().is_some() {
+        return None;
+    }
+    // Somebody has the task, and the record of who it is was lost: the kernel knows who made the socket.
     let socket = UnixStream::connect(place.socket(task)).ok()?;
+    let holder = rustix::net::sockopt::socket_peercred(&socket).ok()?;
+    let pidfd = rustix::process::pidfd_open(holder.pid, PidfdFlags::empty()).ok()?;
+    let file = directory.path().join("supervisor.json");
+    tracing::error!(%task, file = %file.display(), "the record of a task's supervisor cannot be read; the supervisor that holds the task is taken");
     Some((socket, pidfd))
 }
 

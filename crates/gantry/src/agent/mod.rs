@@ -173,8 +173,11 @@ impl Machine {
                 self.node.handle_event(self.clock.now(), Event::FoundAll);
             }
             event => {
-                if let Event::Found { task, .. } = &event {
+                if let Event::Found { task, record, .. } = &event {
                     self.found.insert(task.clone());
+                    if !record.as_deref().is_some_and(node::is_record) {
+                        tracing::error!(%task, "the task's record task.json cannot be read; what is left of the task is removed, and it starts again if it is still wanted");
+                    }
                 }
                 if let Event::Found { task, .. } | Event::ContainerStarted { task, .. } = &event {
                     self.hands.shipper().watch(task);

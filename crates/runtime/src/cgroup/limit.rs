@@ -4,7 +4,8 @@ use super::{CgroupError, Cgroups, Hierarchy, devices, write};
 use node::hands::{ContainerSpec, TaskLimits};
 use std::path::Path;
 
-/// Processes a task may have.
+/// Processes and threads a task may have, whatever it asks for: an eighth of what most kernels give to all (pid_max 32768),
+/// so that one that forks without end leaves the host usable.
 pub const PIDS_MAX: u32 = 4096;
 /// The period of a CPU quota in microseconds, the kernel's default.
 const PERIOD_US: u64 = 100_000;
