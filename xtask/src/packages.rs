@@ -11,8 +11,17 @@ use std::process::{Command, Stdio};
 /// What the build needs beside Rust.
 pub const TO_BUILD: &[&str] = &["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
 /// What the tests need on top.
-pub const TO_TEST: &[&str] =
-    &["awscli", "busybox-static", "ca-certificates", "iproute2", "nftables", "python3", "python3-venv"];
+pub const TO_TEST: &[&str] = &[
+    "awscli",
+    "busybox-static",
+    "ca-certificates",
+    "e2fsprogs",
+    "iproute2",
+    "mount",
+    "nftables",
+    "python3",
+    "python3-venv",
+];
 
 /// Installs those of `packages` that are missing.
 pub fn ensure(packages: &[&str]) -> Result<()> {

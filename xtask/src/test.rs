@@ -95,6 +95,7 @@ fn for_the_whole(target: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("GANTRY_BIN", target.join("release/gantry")),
         ("GANTRY_TEST_IMAGES", images::all(target)?),
         ("GANTRY_TEST_CLIENTS", clients(target)?),
+        ("GANTRY_TEST_FAKETIME", faketime(target)?),
     ])
 }
 
@@ -119,6 +120,19 @@ pub fn registry(target: &Path) -> Result<PathBuf> {
         packages::unpack(&BTreeSet::from(["docker-registry".to_owned()]), &directory)?;
     }
     Ok(program)
+}
+
+/// Debian's library that shows a program another time than the machine's, unpacked and not installed.
+pub fn faketime(target: &Path) -> Result<PathBuf> {
+    let directory = target.join("test-faketime");
+    let find = || {
+        let kinds = fs::read_dir(directory.join("usr/lib")).into_iter().flatten().flatten();
+        kinds.map(|kind| kind.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+    };
+    if find().is_none() {
+        packages::unpack(&BTreeSet::from(["libfaketime".to_owned()]), &directory)?;
+    }
+    find().context("Debian's libfaketime has no libfaketimeMT.so.1")
 }
 
 #[derive(Default)]

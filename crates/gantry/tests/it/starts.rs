@@ -1,5 +1,6 @@
 //! Starts that cannot go well say so in one line and leave nothing; stops that are gentle leave the tasks alone.
 
+use crate::faults::serve;
 use crate::tasks::{WAIT, shell};
 use crate::world::Gantry;
 use std::fs;
@@ -100,4 +101,17 @@ fn tasks_outlive_a_gentle_stop_and_end_with_down() {
     let stopped = gantry.stopped(&task);
     assert_eq!(stopped["containers"][0]["exitCode"], 0, "{stopped:#}");
     gantry.take_down();
+}
+
+/// A service replaces what is stopped under it, for as long as its server lives.
+#[test]
+fn down_does_not_wait_for_what_a_service_starts_anew() {
+    let gantry = Gantry::up();
+    let definition = gantry.register("web", &[shell("main", WAIT)]);
+    serve(&gantry, &definition);
+    let task = gantry.run(&definition, 1).remove(0);
+    gantry.listening(&task);
+    let begun = Instant::now();
+    gantry.take_down();
+    assert!(begun.elapsed().as_secs() < 10, "it took {:?}", begun.elapsed());
 }

@@ -59,6 +59,9 @@ pub struct Gantry {
     pub signer: Signer,
     /// What a node declares for Fargate tasks, in times of its memory.
     pub memory_factor: &'static str,
+    /// Environment of its servers, beside the tests' own.
+    pub environment: Vec<(&'static str, String)>,
+    data: PathBuf,
     servers: Vec<(&'static str, Child)>,
     down: bool,
 }
@@ -80,11 +83,17 @@ impl Gantry {
         let authority = "127.0.0.1:0".to_owned();
         let signer =
             Signer { authority, region: "us-east-1".into(), access_key: String::new(), secret: String::new(), skew: 0 };
-        Self { directory, signer, memory_factor: "8", servers: Vec::new(), down: false }
+        let data = directory.join("data");
+        Self { directory, signer, memory_factor: "8", environment: Vec::new(), data, servers: Vec::new(), down: false }
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.join("data")
+        self.data.clone()
+    }
+
+    /// Keeps everything elsewhere from now on. For a deployment that was not started yet.
+    pub fn keep_in(&mut self, data: PathBuf) {
+        self.data = data;
     }
 
     pub fn node_id(&self) -> String {
@@ -128,6 +137,7 @@ impl Gantry {
         command.args(flags).args(factors.iter().filter(|_| verb != "control"));
         let (out, err) = (self.directory.join(format!("{verb}.out")), self.directory.join(format!("{verb}.err")));
         let log = File::options().create(true).append(true).open(err).expect("log");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let child = command.stdout(File::create(&out).expect("out")).stderr(log).spawn().expect("the program");
         self.servers.push((verb, child));
         let line = eventually("ready server", PATIENCE, || {
