@@ -90,6 +90,8 @@ pub fn serve(verbose: u8, work: impl Future<Output = Result<()>>) -> Result<()> 
     use tracing_subscriber::util::SubscriberInitExt;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    // A log on a full disk takes no line, and no word about that either: saying it would end the thread.
+    let lines = lines.log_internal_errors(false);
     let filter = tracing_subscriber::filter::filter_fn(own);
     use tracing_subscriber::Layer;
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();

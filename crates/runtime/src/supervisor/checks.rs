@@ -27,7 +27,7 @@ impl Task {
         match helper {
             Ok(helper) => self.checks.push(Check { container: name.to_owned(), helper }),
             Err(error) => {
-                eprintln!("cannot check {name}: {error}");
+                super::note(format_args!("cannot check {name}: {error}"));
                 self.reports.push(Report::Checked { container: name.to_owned(), code: NOT_MADE });
             }
         }

@@ -46,7 +46,7 @@ pub fn supervisor_main(arguments: impl IntoIterator<Item = OsString>) -> ! {
         (Some(node_id), None) => match serve::supervise(&node_id) {
             Ok(()) => 0,
             Err(error) => {
-                eprintln!("gantry supervisor: {}", failure::chain(&error));
+                note(format_args!("gantry supervisor: {}", failure::chain(&error)));
                 1
             }
         },
@@ -76,4 +76,10 @@ pub(crate) enum SupervisorError {
 /// Names what failed.
 fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> SupervisorError {
     move |error| SupervisorError::System { what, source: error.into() }
+}
+
+/// A word for the task's supervisor.log. A full disk does not take it; `eprintln!` would end the supervisor for that, and
+/// its containers with it.
+fn note(words: std::fmt::Arguments<'_>) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{words}\n"));
 }

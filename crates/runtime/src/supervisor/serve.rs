@@ -187,7 +187,7 @@ impl Serving {
                 }
                 Ok(Order::End) => self.task.end(),
                 Ok(Order::Assign(_)) => {}
-                Err(error) => eprintln!("an order that cannot be read: {error}"),
+                Err(error) => super::note(format_args!("an order that cannot be read: {error}")),
             }
         }
         self.poll_for_room();

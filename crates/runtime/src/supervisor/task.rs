@@ -363,7 +363,7 @@ impl Task {
         container.exit = Some(exit.clone());
         let found = container.found();
         if let Err(error) = self.directory.write_exit(&found) {
-            eprintln!("cannot record the exit of {}: {error}", found.name);
+            super::note(format_args!("cannot record the exit of {}: {error}", found.name));
         }
         let name = found.name;
         self.reports.push(if never_ran {

@@ -39,7 +39,7 @@ impl Task {
         let cgroups = &self.prepared.cgroups;
         match cgroups.enter(&supervisor_group(&self.group), std::process::id()) {
             Ok(()) => drop(cgroups.remove_now(&self.prepared.group)),
-            Err(error) => eprintln!("{}", chain(&error)),
+            Err(error) => super::note(format_args!("{}", chain(&error))),
         }
     }
 }
