@@ -22,7 +22,7 @@ const NEEDED: &[&str] =
 const RUN: [(&str, &[&str]); 3] = [
     ("runtime it", &["--test-threads=2", "--skip", "timing::"]),
     ("network it", &[]),
-    ("gantry it", &["--test-threads=2", "isolation::", "tasks::", "life::", "network::", "kills::"]),
+    ("gantry it", &["--test-threads=2", "isolation::", "tasks::", "life::", "network::", "kills::", "cli::top"]),
 ];
 
 /// Options of the machine.

@@ -266,6 +266,35 @@ impl Chaos {
             self.look_at_host(&running).map(|()| running)
         });
         self.tasks.retain(|task, _| running.contains(&id(task)));
+        // With a killed supervisor goes what was in its pipes.
+        for task in self.tasks.keys().filter(|task| !self.bereft.contains(&id(task))) {
+            self.check_lines(task);
+        }
+    }
+
+    /// Every line that a task has printed is there; a kill may have repeated some, in a batch.
+    fn check_lines(&self, task: &str) {
+        let (mut next, mut token) = (0, Value::Null);
+        loop {
+            let mut input = json!({ "logGroupName": "/gantry/one", "logStreamName": format!("main/{}", id(task)), "startFromHead": true });
+            if !token.is_null() {
+                input["nextToken"] = token.clone();
+            }
+            let answer = self.gantry.signer.send("logs", "Logs_20140328.GetLogEvents", input.to_string().as_bytes());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let page = answer.json();
+            for event in page["events"].as_array().expect("events") {
+                let line = event["message"].as_str().expect("a message");
+                let number: u64 = line.strip_prefix("line ").and_then(|number| number.parse().ok()).expect("a number");
+                assert!(number <= next, "lines {next} to {number} of {task} are missing");
+                next = next.max(number + 1);
+            }
+            if page["nextForwardToken"] == token {
+                break;
+            }
+            token = page["nextForwardToken"].clone();
+        }
+        assert!(next > 0, "{task} has printed nothing");
     }
 
     /// The tasks that must run, once everything is as it was asked for.
