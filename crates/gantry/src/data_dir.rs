@@ -4,12 +4,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where Gantry keeps everything.
 pub const DEFAULT: &str = "/var/lib/gantry";
+
+/// Tries for the lock of a process that is gone, and the pause between them: a second in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A data directory.
 #[derive(Clone, Debug)]
@@ -75,11 +80,19 @@ impl DataDir {
         let path = self.path(&format!("{half}.lock"));
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut tries = 0;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
+            file.seek(SeekFrom::Start(0))?;
             file.read_to_string(&mut holder)?;
             let holder = holder.trim();
-            bail!("{} is in use by another gantry {half} (process {holder})", self.root.display());
+            // Of one that was killed, a child that was just being made may have the lock until it is a program of its own.
+            let lives = holder.is_empty() || Path::new("/proc").join(holder).exists();
+            if lives || tries == LOCK_TRIES {
+                bail!("{} is in use by another gantry {half} (process {holder})", self.root.display());
+            }
+            tries += 1;
+            std::thread::sleep(LOCK_PAUSE);
         }
         file.set_len(0)?;
         write!(file, "{}", std::process::id())?;
