@@ -95,6 +95,7 @@ impl DataDir {
             std::thread::sleep(LOCK_PAUSE);
         }
         file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
         write!(file, "{}", std::process::id())?;
         Ok(Lock { _file: file })
     }
