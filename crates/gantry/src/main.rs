@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("supervisor") => agent::hidden::supervisor(rest(arguments)),
         Some("resolver") => agent::hidden::resolver(rest(arguments)),
-        _ => cli::main(),
+        _ => {
+            runtime::memory::few_arenas();
+            cli::main()
+        }
     }
 }

@@ -25,7 +25,7 @@ pub struct Needs {
     pub unsupported: Vec<String>,
 }
 
-/// What the ledger and the task's first record need of a container.
+/// What the ledger, the task's first record and who describes a task need of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerNeeds {
     /// Its name.
@@ -36,6 +36,14 @@ pub struct ContainerNeeds {
     pub health_check: bool,
     /// Where its output goes.
     pub log: LogNeeds,
+    /// Its image, as registered.
+    pub image: Option<Box<str>>,
+    /// CPU units, as registered.
+    pub cpu: Option<i32>,
+    /// MiB it may not pass, as registered.
+    pub memory: Option<i32>,
+    /// MiB it is sure of, as registered.
+    pub memory_reservation: Option<i32>,
 }
 
 impl Needs {
@@ -107,6 +115,10 @@ impl ContainerNeeds {
             essential: container.essential.unwrap_or(true),
             health_check: command.is_some_and(|word| word != "NONE"),
             log: LogNeeds::of(family, container),
+            image: container.image.as_deref().map(Into::into),
+            cpu: container.cpu,
+            memory: container.memory,
+            memory_reservation: container.memory_reservation,
         }
     }
 }

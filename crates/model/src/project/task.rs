@@ -1,6 +1,7 @@
 //! Tasks.
 
 use super::network::mac;
+use crate::needs::ContainerNeeds;
 use crate::port::{PortMapping, Protocol};
 use crate::state::State;
 use crate::task::{Container, Eni, HealthStatus, LaunchType, Task};
@@ -35,9 +36,8 @@ impl State {
         let scope = self.scope();
         let cluster = self.cluster_name(task.cluster);
         let fargate = task.launch_type == LaunchType::Fargate;
-        let document = self.definitions.get(&task.definition).map(|definition| &*definition.document);
-        let definition =
-            document.and_then(|document| ecs::TaskDefinition::from_json_str(document).ok()).unwrap_or_default();
+        let definition = self.definitions.get(&task.definition);
+        let defined = definition.map_or(&[][..], |definition| &definition.needs.containers);
         let overrides = task.overrides.as_deref().and_then(|text| ecs::TaskOverride::from_json_str(text).ok());
         ecs::Task {
             attachments: Some(task.eni.iter().map(|eni| self.attachment(eni)).collect()),
@@ -47,7 +47,7 @@ impl State {
             connectivity: (task.times.connectivity != 0).then_some(ecs::Connectivity::Connected),
             connectivity_at: super::time(task.times.connectivity),
             container_instance_arn: (!fargate).then(|| scope.instance(cluster, task.instance)),
-            containers: Some(task.containers.iter().map(|c| self.container(task, c, &definition)).collect()),
+            containers: Some(task.containers.iter().map(|c| self.container(task, c, defined)).collect()),
             cpu: Some(task.cpu.to_string()),
             memory: Some(task.memory.to_string()),
             created_at: super::time(task.times.created),
@@ -78,10 +78,9 @@ impl State {
         }
     }
 
-    fn container(&self, task: &Task, container: &Container, definition: &ecs::TaskDefinition) -> ecs::Container {
+    fn container(&self, task: &Task, container: &Container, defined: &[ContainerNeeds]) -> ecs::Container {
         let cluster = self.cluster_name(task.cluster);
-        let all = definition.container_definitions.as_deref().unwrap_or_default();
-        let defined = all.iter().find(|defined| defined.name.as_deref() == Some(&*container.name));
+        let defined = defined.iter().find(|defined| *defined.name == *container.name);
         let interface = |eni: &Eni| ecs::NetworkInterface {
             attachment_id: Some(eni.attachment.dashed()),
             private_ipv4_address: Some(eni.address.to_string()),
@@ -91,7 +90,7 @@ impl State {
             container_arn: Some(self.scope().container(cluster, task.id, &container.uuid.dashed())),
             task_arn: Some(self.scope().task(cluster, task.id)),
             name: Some(container.name.to_string()),
-            image: defined.and_then(|defined| defined.image.clone()),
+            image: defined.and_then(|defined| defined.image.as_deref()).map(str::to_owned),
             image_digest: container.image_digest.as_deref().map(str::to_owned),
             runtime_id: container.runtime_id.as_deref().map(str::to_owned),
             last_status: Some(container.status.as_str().to_owned()),
