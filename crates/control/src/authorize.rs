@@ -80,6 +80,11 @@ fn node_may(state: &State, caller: &Caller, call: &Call) -> bool {
         Call::Ecs(ecs::Request::SubmitTaskStateChange(input)) => task(&input.task),
         Call::Ecs(ecs::Request::SubmitContainerStateChange(input)) => task(&input.task),
         Call::Ecs(ecs::Request::SubmitAttachmentStateChanges(_)) => true,
+        // An agent that hears that its host is about to be taken away drains it.
+        Call::Ecs(ecs::Request::UpdateContainerInstancesState(input)) => {
+            let own = |arn: &String| owns_instance(state, caller, arn);
+            input.status == ecs::ContainerInstanceStatus::Draining && input.container_instances.iter().all(own)
+        }
         Call::Sts(_) | Call::Ec2(ec2::Request::DescribeVpcs(_)) => true,
         Call::Ecs(_) | Call::Ec2(_) | Call::Logs(_) | Call::Gantry(_) => false,
     }

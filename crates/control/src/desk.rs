@@ -65,6 +65,10 @@ impl Desk {
             if let Touched::Task(id) = &touched {
                 self.mark(*id);
             }
+            if let (Touched::Instance(id), Change::InstanceStatus { .. }) = (&touched, &change) {
+                let services = self.state.instance_tasks(*id).filter_map(|task| task.service);
+                self.waiting.extend(services.map(|membership| membership.service));
+            }
             if let Touched::Service(id) = &touched {
                 self.waiting.insert(*id);
             }

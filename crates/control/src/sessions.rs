@@ -52,7 +52,7 @@ impl Sessions {
         connect: &Connect,
     ) -> Result<(), Refusal> {
         let id = InstanceId::parse(link::acs::id_of(&connect.container_instance_arn));
-        let instance = id.and_then(|id| desk.state.instances.get(&id)).filter(|instance| instance.active);
+        let instance = id.and_then(|id| desk.state.instances.get(&id)).filter(|instance| instance.is_registered());
         let Some(instance) = instance.map(|instance| instance.id) else {
             let message = format!("Container instance {} is not registered.", connect.container_instance_arn);
             return Err(Refusal { kind: "InactiveInstanceException", message });
@@ -109,7 +109,7 @@ impl Sessions {
                 session.sync(moment(desk));
             }
         }
-        let gone = |id: &InstanceId| !desk.state.instances.get(id).is_some_and(|instance| instance.active);
+        let gone = |id: &InstanceId| !desk.state.instances.get(id).is_some_and(|instance| instance.is_registered());
         let inactive: Vec<_> = self.of_instance.iter().filter(|(id, _)| gone(id)).map(|(_, s)| *s).collect();
         for session in inactive {
             self.disconnected(desk, session);

@@ -36,6 +36,7 @@ impl ecs::Ecs<Caller> for Control {
         describe_container_instances(ecs::DescribeContainerInstancesRequest) -> ecs::DescribeContainerInstancesResponse = instance::describe;
         list_container_instances(ecs::ListContainerInstancesRequest) -> ecs::ListContainerInstancesResponse = instance::list;
         deregister_container_instance(ecs::DeregisterContainerInstanceRequest) -> ecs::DeregisterContainerInstanceResponse = instance::deregister;
+        update_container_instances_state(ecs::UpdateContainerInstancesStateRequest) -> ecs::UpdateContainerInstancesStateResponse = instance::update_state;
         create_service(ecs::CreateServiceRequest) -> ecs::CreateServiceResponse = service::create;
         update_service(ecs::UpdateServiceRequest) -> ecs::UpdateServiceResponse = service::update;
         describe_services(ecs::DescribeServicesRequest) -> ecs::DescribeServicesResponse = service::describe;

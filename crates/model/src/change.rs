@@ -3,7 +3,7 @@
 use crate::Millis;
 use crate::cluster::Cluster;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
-use crate::instance::Instance;
+use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::service::Service;
 use crate::state::Meta;
@@ -49,6 +49,13 @@ pub enum Change {
     },
     /// An instance was deregistered.
     InstanceDeregistered(InstanceId),
+    /// An instance was told to drain, or to take tasks again.
+    InstanceStatus {
+        /// Which.
+        id: InstanceId,
+        /// ACTIVE or DRAINING.
+        status: InstanceStatus,
+    },
     /// A service was created.
     ServiceCreated(Box<Service>),
     /// A service was updated, deleted or reconciled: what it is now.

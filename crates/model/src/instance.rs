@@ -18,6 +18,55 @@ pub const ATTRIBUTE_FARGATE_CPU: &str = "gantry.fargate-cpu";
 /// MiB that a host of the pool declares for Fargate tasks.
 pub const ATTRIBUTE_FARGATE_MEMORY: &str = "gantry.fargate-memory";
 
+/// Where an instance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE", from = "WrittenStatus")]
+pub enum InstanceStatus {
+    /// It takes tasks.
+    Active,
+    /// It takes no new tasks; services move theirs elsewhere.
+    Draining,
+    /// It is deregistered.
+    Inactive,
+}
+
+impl InstanceStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// A status as rows have it, old and new.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenStatus {
+    Old(bool),
+    New(StatusWord),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum StatusWord {
+    Active,
+    Draining,
+    Inactive,
+}
+
+impl From<WrittenStatus> for InstanceStatus {
+    fn from(written: WrittenStatus) -> Self {
+        match written {
+            WrittenStatus::Old(true) | WrittenStatus::New(StatusWord::Active) => Self::Active,
+            WrittenStatus::New(StatusWord::Draining) => Self::Draining,
+            WrittenStatus::Old(false) | WrittenStatus::New(StatusWord::Inactive) => Self::Inactive,
+        }
+    }
+}
+
 /// A container instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
@@ -28,8 +77,9 @@ pub struct Instance {
     pub owner: Box<str>,
     /// The cluster it registered into.
     pub cluster: ClusterId,
-    /// False once deregistered.
-    pub active: bool,
+    /// Whether it takes tasks. Rows of earlier versions say `active`, yes or no.
+    #[serde(alias = "active")]
+    pub status: InstanceStatus,
     /// Its agent has a session now.
     pub connected: bool,
     /// When `connected` last changed.
@@ -75,6 +125,16 @@ pub struct Attribute {
 }
 
 impl Instance {
+    /// It is ACTIVE or DRAINING: its agent may speak for it, and its tasks go on.
+    pub fn is_registered(&self) -> bool {
+        self.status != InstanceStatus::Inactive
+    }
+
+    /// It is to lose its tasks of services.
+    pub fn is_draining(&self) -> bool {
+        self.status == InstanceStatus::Draining
+    }
+
     /// The value of an attribute; an attribute without one says "".
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|attribute| &*attribute.name == name)?;
@@ -93,5 +153,20 @@ impl Instance {
     /// Its agent is there, or was a moment ago.
     pub fn reachable(&self, now: Millis) -> bool {
         self.connected || now < self.connection_at + DISCONNECT_GRACE_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_earlier_versions_are_read() {
+        let read = |text: &str| serde_json::from_str::<InstanceStatus>(text).unwrap();
+        assert_eq!([read("true"), read("false")], [InstanceStatus::Active, InstanceStatus::Inactive]);
+        for status in [InstanceStatus::Active, InstanceStatus::Draining, InstanceStatus::Inactive] {
+            assert_eq!(read(&serde_json::to_string(&status).unwrap()), status);
+            assert_eq!(serde_json::to_string(&status).unwrap(), format!("{:?}", status.as_str()));
+        }
     }
 }

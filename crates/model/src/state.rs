@@ -8,7 +8,7 @@ use crate::arn::Scope;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
-use crate::instance::Instance;
+use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::port::HostPort;
 use crate::service::{INACTIVE_SHOWN_MS, Service, ServiceStatus};
@@ -161,9 +161,10 @@ impl State {
                 }
             }),
             Change::InstanceDeregistered(id) => self.alter_instance(*id, |instance| {
-                instance.active = false;
+                instance.status = InstanceStatus::Inactive;
                 instance.connected = false;
             }),
+            Change::InstanceStatus { id, status } => self.alter_instance(*id, |instance| instance.status = *status),
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
             Change::ServiceForgotten(id) => self.forget_service(*id),
             Change::TaskAccepted(task) => self.put_task((**task).clone()),

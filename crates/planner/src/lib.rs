@@ -4,7 +4,7 @@
 
 pub mod service;
 
-use model::instance::{ATTRIBUTE_ENI, Instance};
+use model::instance::{ATTRIBUTE_ENI, Instance, InstanceStatus};
 use model::port::{HostPort, Protocol};
 use model::reason::{Reason, Unplaceable};
 use model::state::State;
@@ -68,7 +68,7 @@ fn in_reach(instance: &Instance, ask: &Ask<'_>) -> bool {
         LaunchType::Fargate => instance.fargate_capacity().is_some(),
         LaunchType::Ec2 | LaunchType::External => instance.cluster == ask.cluster,
     };
-    instance.active && reach && ask.instance.is_none_or(|only| only == instance.id)
+    instance.status == InstanceStatus::Active && reach && ask.instance.is_none_or(|only| only == instance.id)
 }
 
 /// Free MiB after the task, or the first rule that refuses. One ledger: what is booked there counts whoever booked it;
@@ -138,7 +138,7 @@ mod tests {
                 id: InstanceId([n as u8; 16]),
                 owner: "".into(),
                 cluster,
-                active: true,
+                status: InstanceStatus::Active,
                 connected: *connected,
                 connection_at: 0,
                 cpu: *cpu,

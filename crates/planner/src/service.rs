@@ -5,6 +5,7 @@
 //! that are stopping count as neither. A step counts what it has itself decided.
 
 use model::Millis;
+use model::instance::Instance;
 use model::project::Health;
 use model::service::{Deployment, Rollout, SETTLED_MS, Service, ServiceStatus, backoff_ms};
 use model::state::State;
@@ -37,7 +38,10 @@ impl<'a> Tasks<'a> {
     fn sort(state: &'a State, service: &Service, health: Health) -> Self {
         let number = service.primary().map(|deployment| deployment.number);
         let live = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running);
-        let (primary, older): (Vec<_>, Vec<_>) = live.partition(|task| task.service.map(|m| m.deployment) == number);
+        // A task on a host that drains is like one of an older deployment: replaced within the bounds.
+        let stays = |task: &Task| !state.instances.get(&task.instance).is_some_and(Instance::is_draining);
+        let (primary, older): (Vec<_>, Vec<_>) =
+            live.partition(|task| task.service.map(|m| m.deployment) == number && stays(task));
         let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
         Self { primary, sick, older, health }
     }

@@ -136,7 +136,7 @@ impl World {
         }
         let here = agent.host.arn.as_deref().map(id_of).unwrap_or("");
         let instance = state.instances.values().find(|instance| instance.id.to_string() == here);
-        let Some(instance) = instance.filter(|instance| instance.active && instance.connected) else {
+        let Some(instance) = instance.filter(|instance| instance.is_registered() && instance.connected) else {
             return Some(format!("node-{} is not connected", agent.number));
         };
         let mut memory = 0;

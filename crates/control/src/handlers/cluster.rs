@@ -112,7 +112,7 @@ pub(crate) fn delete(
 ) -> Result<ecs::DeleteClusterResponse, Fault> {
     let cluster = named::any_cluster(&desk.state, Some(&input.cluster))?.clone();
     let counts = desk.state.cluster_counts(cluster.id);
-    if desk.state.cluster_instances(cluster.id).any(|instance| instance.active) {
+    if desk.state.cluster_instances(cluster.id).any(|instance| instance.is_registered()) {
         let message = "The Cluster cannot be deleted while Container Instances are active or draining.";
         return Err(ecs::fault::cluster_contains_container_instances(message));
     }

@@ -6,13 +6,15 @@ use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use model::change::Change;
-use model::instance::{Attribute, Instance};
+use model::instance::{Attribute, Instance, InstanceStatus};
 use model::task::TaskStatus;
 use model::{Cluster, InstanceId, State, TaskId};
 use wire::{Fault, ecs};
 
 /// Instances that one DescribeContainerInstances names.
 const DESCRIBE_MAX: usize = 100;
+/// Instances that one UpdateContainerInstancesState names.
+const UPDATE_MAX: usize = 10;
 /// Attributes of one instance: the agent's own are about a hundred.
 const ATTRIBUTES_MAX: usize = 256;
 
@@ -38,7 +40,7 @@ pub(crate) fn register(
         id: again.as_ref().map_or_else(|| desk.ids.instance(), |again| again.id),
         owner: caller.access_key.as_str().into(),
         cluster,
-        active: true,
+        status: again.as_ref().map_or(InstanceStatus::Active, |again| again.status),
         connected: again.as_ref().is_some_and(|again| again.connected),
         // Zero: an instance whose agent never connected takes no tasks. An agent that did not hear the answer registers
         // once more under another name, and nobody would ever run what was placed on the first.
@@ -64,7 +66,7 @@ pub(crate) fn register(
 }
 
 fn known<'a>(state: &'a State, cluster: &Cluster, name: &str) -> Result<&'a Instance, Fault> {
-    let found = named::instance(state, cluster, name)?.filter(|instance| instance.active);
+    let found = named::instance(state, cluster, name)?.filter(|instance| instance.is_registered());
     found.ok_or_else(|| ecs::fault::client("The referenced container instance was not found."))
 }
 
@@ -145,7 +147,44 @@ pub(crate) fn describe(
     Ok(ecs::DescribeContainerInstancesResponse { container_instances: Some(found), failures: Some(failures) })
 }
 
-/// ListContainerInstances: those that are registered; no other status exists here yet.
+/// UpdateContainerInstancesState: a host is drained, or takes tasks again.
+pub(crate) fn update_state(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::UpdateContainerInstancesStateRequest,
+) -> Result<ecs::UpdateContainerInstancesStateResponse, Fault> {
+    check_names(&input.container_instances, "Container instances", UPDATE_MAX)?;
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?.clone();
+    let status = match input.status {
+        ecs::ContainerInstanceStatus::Active => InstanceStatus::Active,
+        ecs::ContainerInstanceStatus::Draining => InstanceStatus::Draining,
+        other => {
+            let message = format!("Container instance status can be set to ACTIVE or DRAINING, not {other}.");
+            return Err(Fault::invalid_parameter(message));
+        }
+    };
+    let (mut updated, mut failures) = (Vec::new(), Vec::new());
+    for name in &input.container_instances {
+        let Some(instance) = named::instance(&desk.state, &cluster, name)? else {
+            failures.push(missing(name.clone()));
+            continue;
+        };
+        let (id, known) = (instance.id, instance.status);
+        if known == InstanceStatus::Inactive {
+            let arn = Some(desk.state.scope().instance(&cluster.name, id));
+            failures.push(ecs::Failure { arn, reason: Some("INACTIVE".to_owned()), ..ecs::Failure::default() });
+            continue;
+        }
+        if known != status {
+            desk.commit(Change::InstanceStatus { id, status });
+        }
+        updated.push(id);
+    }
+    let shown = updated.iter().map(|id| desk.state.project_instance(&desk.state.instances[id], true)).collect();
+    Ok(ecs::UpdateContainerInstancesStateResponse { container_instances: Some(shown), failures: Some(failures) })
+}
+
+/// ListContainerInstances: those that are registered, or of one status.
 pub(crate) fn list(
     desk: &mut Desk,
     _: &Caller,
@@ -158,10 +197,18 @@ pub(crate) fn list(
     }
     let scope = format!("ListContainerInstances|{}|{:?}", cluster.name, input.status);
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
-    let shown = input.status.is_none_or(|status| status == ecs::ContainerInstanceStatus::Active);
+    // No instance here is ever between two of these.
+    let fits = |instance: &&Instance| match input.status {
+        None => instance.is_registered(),
+        Some(ecs::ContainerInstanceStatus::Active) => instance.status == InstanceStatus::Active,
+        Some(ecs::ContainerInstanceStatus::Draining) => instance.is_draining(),
+        Some(_) => false,
+    };
     let after = page.after().and_then(InstanceId::parse);
-    let active = state.cluster_instances(cluster.id).filter(|instance| shown && instance.active);
-    let rest = active.filter(|instance| after.is_none_or(|after| instance.id > after));
+    let rest = state
+        .cluster_instances(cluster.id)
+        .filter(fits)
+        .filter(|instance| after.is_none_or(|after| instance.id > after));
     let (instances, next_token) = page.take(rest, |instance| instance.id.to_string());
     let arns = instances.into_iter().map(|instance| state.scope().instance(&cluster.name, instance.id)).collect();
     Ok(ecs::ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })

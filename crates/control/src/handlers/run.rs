@@ -63,7 +63,8 @@ pub(crate) fn run_task(
     let launch_type = launch_type(asked.unwrap_or(ecs::LaunchType::Ec2));
     let launch_type = launch_type.ok_or_else(|| check::unsupported("launchType (MANAGED_INSTANCES)"))?;
     let order = order(desk, cluster, launch_type, Asked::from(input))?;
-    if launch_type == LaunchType::Ec2 && desk.state.cluster_instances(cluster).all(|instance| !instance.active) {
+    if launch_type == LaunchType::Ec2 && desk.state.cluster_instances(cluster).all(|instance| !instance.is_registered())
+    {
         return Err(Fault::invalid_parameter("No Container Instances were found in your cluster."));
     }
     let (tasks, failures) = place_all(desk, &order, (0..count).map(|_| None).collect());
@@ -86,7 +87,7 @@ pub(crate) fn start_task(
     let mut instances = Vec::new();
     let mut failures = Vec::new();
     for name in &input.container_instances {
-        match named::instance(&desk.state, cluster, name)?.filter(|instance| instance.active) {
+        match named::instance(&desk.state, cluster, name)?.filter(|instance| instance.is_registered()) {
             Some(instance) => instances.push(Some(instance.id)),
             None => failures.push(super::missing(name.clone())),
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Through a deployment, after every round: how many tasks were wanted RUNNING at the most, healthy at the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     most: usize,
     least: usize,
 }
@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// Lets time pass until nothing changes, and tells what was seen on the way.
-    fn settle(&mut self) -> Seen {
+    pub fn settle(&mut self) -> Seen {
         let mut seen = Seen { most: 0, least: usize::MAX };
         for _ in 0..60 {
             self.obey();

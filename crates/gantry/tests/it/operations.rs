@@ -4,7 +4,7 @@ use crate::world::{Gantry, fault};
 use serde_json::{Map, Value, json};
 
 /// The operations that have a handler.
-const HANDLED: [&str; 27] = [
+const HANDLED: [&str; 28] = [
     "CreateCluster",
     "CreateService",
     "DeleteCluster",
@@ -31,6 +31,7 @@ const HANDLED: [&str; 27] = [
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",
+    "UpdateContainerInstancesState",
     "UpdateService",
 ];
 

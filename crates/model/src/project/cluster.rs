@@ -32,7 +32,7 @@ impl State {
     pub fn project_cluster(&self, cluster: &Cluster, fields: &[ecs::ClusterField]) -> ecs::Cluster {
         let include = Include::from(fields);
         let counts = self.cluster_counts(cluster.id);
-        let instances = self.cluster_instances(cluster.id).filter(|instance| instance.active).count();
+        let instances = self.cluster_instances(cluster.id).filter(|instance| instance.is_registered()).count();
         ecs::Cluster {
             cluster_arn: Some(self.scope().cluster(&cluster.name)),
             cluster_name: Some(cluster.name.to_string()),

@@ -29,6 +29,7 @@ pub fn told(change: &Change) -> Told {
         Change::InstanceConnection { id, connected, .. } => {
             ("InstanceConnection", id.to_string(), if *connected { "connected" } else { "disconnected" }.to_owned())
         }
+        Change::InstanceStatus { id, status } => ("InstanceStatus", id.to_string(), status.as_str().to_owned()),
         Change::InstanceDeregistered(id) => ("InstanceDeregistered", id.to_string(), String::new()),
         Change::ServiceCreated(service) => ("ServiceCreated", service.name.to_string(), service_detail(service)),
         Change::ServiceUpdated(service) => ("ServiceUpdated", service.name.to_string(), service_detail(service)),

@@ -35,7 +35,7 @@ impl State {
                 free(instance.cpu, booked.cpu),
                 free(instance.memory, booked.memory),
             )),
-            status: Some(if instance.active { "ACTIVE" } else { "INACTIVE" }.to_owned()),
+            status: Some(instance.status.as_str().to_owned()),
             agent_connected: Some(instance.connected),
             running_tasks_count: i32::try_from(booked.running).ok(),
             pending_tasks_count: i32::try_from(booked.pending).ok(),
