@@ -3,6 +3,7 @@
 use model::change::Change;
 use model::project::Health;
 use model::row::Row;
+use model::service::Event;
 use model::state::Touched;
 use model::task::Desired;
 use model::{Ids, InstanceId, Millis, ServiceId, State, TaskId};
@@ -94,8 +95,16 @@ impl Desk {
         let Some(task) = self.state.tasks.get(&id).filter(|task| task.desired == Desired::Stopped) else { return };
         let service = task.service.and_then(|membership| self.state.services.get(&membership.service));
         let Some(mut service) = service.cloned() else { return };
-        planner::service::note_end(&mut service, task, self.now);
+        let words = planner::service::note_end(&mut service, task, self.now);
+        let id = service.id;
         self.commit(Change::ServiceUpdated(Box::new(service)));
+        words.into_iter().for_each(|words| self.say(id, words));
+    }
+
+    /// Adds an event to a service.
+    pub fn say(&mut self, service: ServiceId, words: String) {
+        let number = self.state.next_service_event(service);
+        self.commit(Change::ServiceSaid(Box::new(Event { service, number, at: self.now, message: words.into() })));
     }
 
     /// How healthy is told from not yet.

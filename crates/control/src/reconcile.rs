@@ -31,6 +31,10 @@ fn step(desk: &mut Desk, id: ServiceId) {
     if let Some(service) = plan.service {
         desk.commit(Change::ServiceUpdated(Box::new(service)));
     }
+    if let Some(deployment) = plan.deployment {
+        desk.commit(Change::ServiceDeploymentUpdated(Box::new(deployment)));
+    }
+    plan.events.into_iter().for_each(|words| desk.say(id, words));
     if !plan.stops.is_empty() {
         stop(desk, id, &plan.stops);
     }
@@ -56,8 +60,10 @@ fn start(desk: &mut Desk, id: ServiceId, count: u32) {
             Ok(task) => started.push(format!("(task {task})")),
             Err(why) => {
                 let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
-                planner::service::note_unplaced(&mut service, &format!("{} ({})", why.code(), why.detail()), desk.now);
+                let why = format!("{} ({})", why.code(), why.detail());
+                let words = planner::service::note_unplaced(&mut service, &why, desk.now);
                 desk.commit(Change::ServiceUpdated(Box::new(service)));
+                words.into_iter().for_each(|words| desk.say(id, words));
                 break;
             }
         }
@@ -68,17 +74,15 @@ fn start(desk: &mut Desk, id: ServiceId, count: u32) {
 }
 
 fn say(desk: &mut Desk, id: ServiceId, words: &str) {
-    let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
-    service.version += 1;
-    service.steady = false;
+    let Some(service) = desk.state.services.get(&id) else { return };
     let message = format!("(service {}) {words}", service.name);
-    service.say(desk.now, message);
-    desk.commit(Change::ServiceUpdated(Box::new(service)));
+    desk.say(id, message);
 }
 
 /// What a task of the PRIMARY deployment is made from.
 fn order(desk: &Desk, service: &Service) -> Option<Order> {
     let primary = service.primary()?;
+    let revision = desk.state.service_revisions.get(&(service.id, primary.revision));
     let definition = desk.state.definitions.get(&primary.definition)?;
     let mut tags = match service.propagate {
         Propagate::None => Vec::new(),
@@ -94,8 +98,8 @@ fn order(desk: &Desk, service: &Service) -> Option<Order> {
     Some(Order {
         cluster: service.cluster,
         definition: primary.definition,
-        launch_type: service.launch_type,
-        subnets: service.subnets.clone(),
+        launch_type: revision.map_or(service.launch_type, |revision| revision.launch_type),
+        subnets: revision.map_or(&service.subnets, |revision| &revision.subnets).clone(),
         overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
         overrides_text: None,
         service: Some(Membership { service: service.id, deployment: primary.number }),
@@ -107,5 +111,5 @@ fn order(desk: &Desk, service: &Service) -> Option<Order> {
 
 /// Whether any task of a service is wanted RUNNING; such a service is deleted by force only.
 pub(crate) fn has_tasks(desk: &Desk, id: ServiceId) -> bool {
-    desk.state.service_tasks(id).any(|task| task.desired == Desired::Running)
+    desk.state.live_service_tasks(id).any(|task| task.desired == Desired::Running)
 }

@@ -58,6 +58,16 @@ impl Scope<'_> {
         self.ecs(format_args!("service/{cluster}/{name}"))
     }
 
+    /// `service-deployment/<cluster>/<service>/<id>`.
+    pub fn service_deployment(&self, cluster: &str, service: &str, id: &str) -> String {
+        self.ecs(format_args!("service-deployment/{cluster}/{service}/{id}"))
+    }
+
+    /// `service-revision/<cluster>/<service>/<19 digits>`.
+    pub fn service_revision(&self, cluster: &str, service: &str, number: u64) -> String {
+        self.ecs(format_args!("service-revision/{cluster}/{service}/{number:019}"))
+    }
+
     /// `container/<cluster>/<task>/<uuid>`.
     pub fn container(&self, cluster: &str, task: TaskId, uuid: &str) -> String {
         self.ecs(format_args!("container/{cluster}/{task}/{uuid}"))

@@ -5,7 +5,9 @@ use crate::cluster::Cluster;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
-use crate::service::Service;
+use crate::service::{Event, Service};
+use crate::service_deployment::ServiceDeployment;
+use crate::service_revision::ServiceRevision;
 use crate::state::Meta;
 use crate::task::{HealthStatus, Stop, Task, TaskReport};
 use crate::task_definition::TaskDefinition;
@@ -60,7 +62,15 @@ pub enum Change {
     ServiceCreated(Box<Service>),
     /// A service was updated, deleted or reconciled: what it is now.
     ServiceUpdated(Box<Service>),
-    /// An INACTIVE service is shown no longer.
+    /// Something happened to a service.
+    ServiceSaid(Box<Event>),
+    /// Tasks of a service are to be made from something else.
+    ServiceRevisionCreated(Box<ServiceRevision>),
+    /// A service deployment was wished; the oldest of many goes.
+    ServiceDeploymentCreated(Box<ServiceDeployment>),
+    /// What a service deployment is now.
+    ServiceDeploymentUpdated(Box<ServiceDeployment>),
+    /// An INACTIVE service is shown no longer, nor anything of it.
     ServiceForgotten(ServiceId),
     /// A task was accepted and placed.
     TaskAccepted(Box<Task>),

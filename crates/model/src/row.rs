@@ -2,7 +2,7 @@
 //! so a row written by one version is readable by the next.
 
 use crate::change::ClientToken;
-use crate::ids::{ClusterId, RevisionId};
+use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::needs::Needs;
 use crate::state::{Meta, State, Touched};
 use serde::Serialize;
@@ -37,12 +37,23 @@ const FAMILY: &str = "family";
 const DEFINITION: &str = "task-definition";
 const INSTANCE: &str = "container-instance";
 const SERVICE: &str = "service";
+const SERVICE_EVENT: &str = "service-event";
+const SERVICE_REVISION: &str = "service-revision";
+const SERVICE_DEPLOYMENT: &str = "service-deployment";
 const TASK: &str = "task";
 const LOG_GROUP: &str = "log-group";
 const CLIENT_TOKEN: &str = "client-token";
 
 fn revision_key(id: RevisionId) -> Vec<u8> {
     [id.family.0.to_be_bytes(), id.revision.to_be_bytes()].concat()
+}
+
+fn event_key(service: ServiceId, number: u64) -> Vec<u8> {
+    [&service.0.to_be_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+fn deployment_key(service: ServiceId, number: u32) -> Vec<u8> {
+    [service.0.to_be_bytes(), number.to_be_bytes()].concat()
 }
 
 fn token_key(cluster: ClusterId, token: &str) -> Vec<u8> {
@@ -59,6 +70,18 @@ impl State {
             Touched::Definition(id) => (DEFINITION, revision_key(*id), encode(self.definitions.get(id))),
             Touched::Instance(id) => (INSTANCE, id.0.to_vec(), encode(self.instances.get(id))),
             Touched::Service(id) => (SERVICE, id.0.to_be_bytes().to_vec(), encode(self.services.get(id))),
+            Touched::ServiceEvent(service, number) => {
+                let event = self.service_events.get(&(*service, *number));
+                (SERVICE_EVENT, event_key(*service, *number), encode(event))
+            }
+            Touched::ServiceRevision(service, number) => {
+                let revision = self.service_revisions.get(&(*service, *number));
+                (SERVICE_REVISION, event_key(*service, *number), encode(revision))
+            }
+            Touched::ServiceDeployment(service, number) => {
+                let deployment = self.service_deployments.get(&(*service, *number));
+                (SERVICE_DEPLOYMENT, deployment_key(*service, *number), encode(deployment))
+            }
             Touched::Task(id) => (TASK, id.0.to_vec(), encode(self.tasks.get(id))),
             Touched::LogGroup(id) => (LOG_GROUP, id.0.to_vec(), encode(self.log_groups.get(id))),
             Touched::ClientToken(cluster, token) => {
@@ -76,6 +99,9 @@ impl State {
         touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
         touched.extend(self.instances.keys().map(|id| Touched::Instance(*id)));
         touched.extend(self.services.keys().map(|id| Touched::Service(*id)));
+        touched.extend(self.service_events.keys().map(|(id, number)| Touched::ServiceEvent(*id, *number)));
+        touched.extend(self.service_revisions.keys().map(|(id, number)| Touched::ServiceRevision(*id, *number)));
+        touched.extend(self.service_deployments.keys().map(|(id, number)| Touched::ServiceDeployment(*id, *number)));
         touched.extend(self.tasks.keys().map(|id| Touched::Task(*id)));
         touched.extend(self.log_groups.keys().map(|id| Touched::LogGroup(*id)));
         let tokens = self.index.token_ages.iter();
@@ -123,6 +149,9 @@ fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
         }
         INSTANCE => drop(state.put_instance(decode(kind, value)?)),
         SERVICE => drop(state.put_service(decode(kind, value)?)),
+        SERVICE_EVENT => drop(state.put_service_event(decode(kind, value)?)),
+        SERVICE_REVISION => drop(state.put_service_revision(decode(kind, value)?)),
+        SERVICE_DEPLOYMENT => drop(state.put_service_deployment(decode(kind, value)?)),
         TASK => drop(state.put_task(decode(kind, value)?)),
         LOG_GROUP => drop(state.put_log_group(decode(kind, value)?)),
         CLIENT_TOKEN => drop(state.put_client_token(decode::<ClientToken>(kind, value)?)),

@@ -6,14 +6,14 @@
 //! ```
 //!
 //! A deployment is one wish for the service's tasks: a revision, and whether it has come true. The first is the PRIMARY
-//! one. Counts are never stored: they are sums over the tasks.
+//! one. Counts are never stored: they are sums over the tasks. What has happened to it is kept beside it, in rows of their
+//! own: events, `ServiceRevision`s and `ServiceDeployment`s.
 
 use crate::Millis;
 use crate::cluster::Tag;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::task::{LaunchType, Task};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// Events that are kept (AWS: the newest 100).
 pub const EVENTS_MAX: usize = 100;
@@ -62,6 +62,12 @@ pub struct Deployment {
     pub number: u64,
     /// What its tasks are made from.
     pub definition: RevisionId,
+    /// The number of its service revision, which says what else; zero in rows of before there were any.
+    #[serde(default)]
+    pub revision: u64,
+    /// The number of the service deployment that wished it; zero as above.
+    #[serde(default)]
+    pub history: u32,
     /// When it was wished.
     pub created_at: Millis,
     /// When it last changed.
@@ -82,9 +88,11 @@ pub struct Deployment {
     pub trouble: Option<Box<str>>,
 }
 
-/// Something that happened to a service.
+/// Something that happened to a service. A row of its own, so that saying something costs what is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
+    /// Whose.
+    pub service: ServiceId,
     /// Counted up within the service.
     pub number: u64,
     /// When.
@@ -121,12 +129,6 @@ pub struct Service {
     pub inactive_at: Millis,
     /// The PRIMARY deployment, then older ones that still have tasks, newest first.
     pub deployments: Vec<Deployment>,
-    /// The newest first.
-    #[serde(default)]
-    pub events: VecDeque<Event>,
-    /// Events so far.
-    #[serde(default)]
-    pub event_count: u64,
     /// It has said that it is steady, and nothing has happened since.
     #[serde(default)]
     pub steady: bool,
@@ -193,13 +195,6 @@ impl Service {
     /// From when on a running task is replaced if its checks fail.
     pub fn grace_ends(&self, task: &Task) -> Millis {
         task.times.started + u64::from(self.grace_seconds.unwrap_or(0)) * 1000
-    }
-
-    /// Adds an event.
-    pub fn say(&mut self, at: Millis, message: impl Into<Box<str>>) {
-        self.event_count += 1;
-        self.events.push_front(Event { number: self.event_count, at, message: message.into() });
-        self.events.truncate(EVENTS_MAX);
     }
 
     /// Puts `deployment` before the others.

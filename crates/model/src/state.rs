@@ -11,13 +11,17 @@ use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId,
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::port::HostPort;
-use crate::service::{INACTIVE_SHOWN_MS, Service, ServiceStatus};
+use crate::service::{Event, Service};
+use crate::service_deployment::ServiceDeployment;
+use crate::service_revision::ServiceRevision;
 use crate::task::{EniStatus, Task, TaskStatus};
 use crate::task_definition::{Family, TaskDefinition};
 use crate::vpc::Vpc;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+
+mod services;
 
 /// How long a stopped task is shown (AWS: about an hour).
 pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
@@ -51,6 +55,12 @@ pub struct State {
     pub instances: BTreeMap<InstanceId, Instance>,
     /// All services that are shown.
     pub services: BTreeMap<ServiceId, Service>,
+    /// What has happened to them, the newest of each.
+    pub service_events: BTreeMap<(ServiceId, u64), Event>,
+    /// What their tasks are or were made from.
+    pub service_revisions: BTreeMap<(ServiceId, u64), ServiceRevision>,
+    /// Their deployments, the newest of each.
+    pub service_deployments: BTreeMap<(ServiceId, u32), ServiceDeployment>,
     /// All tasks that are shown.
     pub tasks: BTreeMap<TaskId, Task>,
     /// All log groups.
@@ -69,6 +79,8 @@ pub(crate) struct Index {
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) service_tasks: BTreeSet<(ServiceId, TaskId)>,
+    /// Those that are not STOPPED, by deployment.
+    pub(crate) live_service_tasks: BTreeSet<(ServiceId, u64, TaskId)>,
     pub(crate) inactive_services: BTreeSet<(Millis, ServiceId)>,
     pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
@@ -109,6 +121,12 @@ pub enum Touched {
     Instance(InstanceId),
     /// A service.
     Service(ServiceId),
+    /// An event of a service.
+    ServiceEvent(ServiceId, u64),
+    /// A service revision.
+    ServiceRevision(ServiceId, u64),
+    /// A service deployment.
+    ServiceDeployment(ServiceId, u32),
     /// A task.
     Task(TaskId),
     /// A log group.
@@ -127,6 +145,9 @@ impl State {
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
             services: BTreeMap::new(),
+            service_events: BTreeMap::new(),
+            service_revisions: BTreeMap::new(),
+            service_deployments: BTreeMap::new(),
             tasks: BTreeMap::new(),
             log_groups: BTreeMap::new(),
             client_tokens: BTreeMap::new(),
@@ -166,6 +187,10 @@ impl State {
             }),
             Change::InstanceStatus { id, status } => self.alter_instance(*id, |instance| instance.status = *status),
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
+            Change::ServiceSaid(event) => self.say(event),
+            Change::ServiceRevisionCreated(revision) => self.put_service_revision((**revision).clone()),
+            Change::ServiceDeploymentCreated(deployment) => self.begin_service_deployment(deployment),
+            Change::ServiceDeploymentUpdated(deployment) => self.put_service_deployment((**deployment).clone()),
             Change::ServiceForgotten(id) => self.forget_service(*id),
             Change::TaskAccepted(task) => self.put_task((**task).clone()),
             Change::TaskStopWanted { id, at, stop } => {
@@ -229,26 +254,6 @@ impl State {
         vec![Touched::Instance(id)]
     }
 
-    pub(crate) fn put_service(&mut self, service: Service) -> Vec<Touched> {
-        let id = service.id;
-        self.index.service_names.insert((service.cluster, service.name.clone()), id);
-        if service.status == ServiceStatus::Inactive {
-            self.index.inactive_services.insert((service.inactive_at + INACTIVE_SHOWN_MS, id));
-        }
-        self.services.insert(id, service);
-        vec![Touched::Service(id)]
-    }
-
-    fn forget_service(&mut self, id: ServiceId) -> Vec<Touched> {
-        let Some(service) = self.services.remove(&id) else { return Vec::new() };
-        self.index.inactive_services.remove(&(service.inactive_at + INACTIVE_SHOWN_MS, id));
-        let name = (service.cluster, service.name);
-        if self.index.service_names.get(&name) == Some(&id) {
-            self.index.service_names.remove(&name);
-        }
-        vec![Touched::Service(id)]
-    }
-
     pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
         let id = task.id;
         if let Some(old) = self.tasks.remove(&id) {
@@ -291,6 +296,9 @@ impl State {
         index.instance_tasks.insert((task.instance, task.id));
         if let Some(membership) = task.service {
             index.service_tasks.insert((membership.service, task.id));
+            if task.status != TaskStatus::Stopped {
+                index.live_service_tasks.insert((membership.service, membership.deployment, task.id));
+            }
         }
         index.cluster_counts.entry(task.cluster).or_default().add(task);
         index.instance_counts.entry(task.instance).or_default().add(task);
@@ -313,6 +321,7 @@ impl State {
         index.instance_tasks.remove(&(task.instance, task.id));
         if let Some(membership) = task.service {
             index.service_tasks.remove(&(membership.service, task.id));
+            index.live_service_tasks.remove(&(membership.service, membership.deployment, task.id));
         }
         if let Some(counts) = index.cluster_counts.get_mut(&task.cluster) {
             counts.subtract(task);
@@ -416,33 +425,6 @@ impl State {
     pub fn instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
         let keys = self.index.instance_tasks.range((instance, TaskId([0; 16]))..=(instance, TaskId([0xff; 16])));
         keys.map(|(_, id)| &self.tasks[id])
-    }
-
-    /// The number of the next new service.
-    pub fn next_service(&self) -> ServiceId {
-        ServiceId(self.services.last_key_value().map_or(0, |(id, _)| id.0 + 1))
-    }
-
-    /// The newest service of that name in a cluster, deleted or not.
-    pub fn service_named(&self, cluster: ClusterId, name: &str) -> Option<&Service> {
-        self.services.get(self.index.service_names.get(&(cluster, name.into()))?)
-    }
-
-    /// The services of a cluster by name.
-    pub fn cluster_services(&self, cluster: ClusterId) -> impl Iterator<Item = &Service> {
-        let names = self.index.service_names.range((cluster, Box::from(""))..);
-        names.take_while(move |((owner, _), _)| *owner == cluster).map(|(_, id)| &self.services[id])
-    }
-
-    /// The tasks of a service by id.
-    pub fn service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.service_tasks.range((service, TaskId([0; 16]))..=(service, TaskId([0xff; 16])));
-        keys.map(|(_, id)| &self.tasks[id])
-    }
-
-    /// INACTIVE services whose time is up at `now`.
-    pub fn expired_services(&self, now: Millis) -> impl Iterator<Item = ServiceId> {
-        self.index.inactive_services.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
     }
 
     /// The instances of a cluster by id, deregistered ones too.

@@ -277,6 +277,14 @@ impl World {
             Change::InstanceDeregistered(id) => format!("InstanceDeregistered {}", instance(id)),
             Change::ServiceCreated(new) => format!("ServiceCreated {}", new.name),
             Change::ServiceUpdated(new) => format!("ServiceUpdated {} {}", new.name, new.status.as_str()),
+            Change::ServiceSaid(event) => format!("ServiceSaid {} {}", event.service.0, event.message),
+            Change::ServiceRevisionCreated(new) => format!("ServiceRevisionCreated {} {}", new.service.0, new.number),
+            Change::ServiceDeploymentCreated(new) => {
+                format!("ServiceDeploymentCreated {} {}", new.service.0, new.number)
+            }
+            Change::ServiceDeploymentUpdated(new) => {
+                format!("ServiceDeploymentUpdated {} {} {}", new.service.0, new.number, new.status.as_str())
+            }
             Change::ServiceForgotten(id) => format!("ServiceForgotten {}", id.0),
             Change::TaskAccepted(new) => format!("TaskAccepted {} on {}", task(&new.id), instance(&new.instance)),
             Change::TaskStopWanted { id, .. } => format!("TaskStopWanted {}", task(id)),

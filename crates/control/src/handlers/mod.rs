@@ -8,6 +8,7 @@ pub(crate) mod log_group;
 pub(crate) mod network;
 pub(crate) mod run;
 pub(crate) mod service;
+pub(crate) mod service_deployment;
 pub(crate) mod task;
 pub(crate) mod task_definition;
 

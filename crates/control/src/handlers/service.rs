@@ -1,5 +1,6 @@
 //! Services: create, update, describe, list, delete. What follows from them is the planner's: see `reconcile`.
 
+use super::service_deployment as deployment;
 use super::task::launch_type;
 use super::{check_names, missing, tags};
 use crate::authorize::Caller;
@@ -10,11 +11,10 @@ use crate::page::Page;
 use crate::reconcile::has_tasks;
 use model::change::Change;
 use model::cluster::is_valid_name;
-use model::service::{Deployment, Propagate, Rollout, Service, ServiceStatus};
+use model::service::{Propagate, Service, ServiceStatus};
 use model::task::LaunchType;
 use model::{Cluster, RevisionId, State};
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use wire::{Fault, ToJson, ecs};
 
 /// Services that one DescribeServices names.
@@ -42,9 +42,11 @@ pub(crate) fn create(
             false => Err(Fault::invalid_parameter("Creation of service was not idempotent.")),
         };
     }
-    let service = wished(desk, &cluster, input, digest)?;
+    let (mut service, definition) = wished(desk, &cluster, input, digest)?;
     let id = service.id;
+    let history = deployment::begin(desk, &mut service, definition);
     desk.commit(Change::ServiceCreated(Box::new(service)));
+    history.commit(desk);
     Ok(ecs::CreateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
 }
 
@@ -71,7 +73,7 @@ fn wished(
     cluster: &Cluster,
     input: ecs::CreateServiceRequest,
     digest: [u8; 16],
-) -> Result<Service, Fault> {
+) -> Result<(Service, RevisionId), Fault> {
     check::unsupported_of_create(&input)?;
     let launch_type = launch_type(input.launch_type.unwrap_or(ecs::LaunchType::Ec2));
     let launch_type = launch_type.ok_or_else(|| check_run::unsupported("launchType (MANAGED_INSTANCES)"))?;
@@ -83,7 +85,7 @@ fn wished(
         .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
     let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
-    let mut service = Service {
+    let service = Service {
         id: desk.state.next_service(),
         cluster: cluster.id,
         name: input.service_name.into(),
@@ -96,8 +98,6 @@ fn wished(
         created_at: desk.now,
         inactive_at: 0,
         deployments: Vec::new(),
-        events: VecDeque::new(),
-        event_count: 0,
         steady: false,
         grace_seconds: check::grace(input.health_check_grace_period_seconds, None)?,
         tags: tags(input.tags)?,
@@ -107,8 +107,7 @@ fn wished(
         digest,
         version: 1,
     };
-    service.deploy(deployment(desk, definition));
-    Ok(service)
+    Ok((service, definition))
 }
 
 fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<RevisionId, Fault> {
@@ -128,22 +127,6 @@ fn subnets(
     network: Option<&ecs::NetworkConfiguration>,
 ) -> Result<Vec<u8>, Fault> {
     check_run::subnets(&state.meta().vpc, &state.definitions[&definition], network)
-}
-
-/// A fresh deployment: 19 digits, the first not zero.
-fn deployment(desk: &mut Desk, definition: RevisionId) -> Deployment {
-    const FIRST: u64 = 1_000_000_000_000_000_000;
-    Deployment {
-        number: FIRST + desk.ids.bits() % (8 * FIRST),
-        definition,
-        created_at: desk.now,
-        updated_at: desk.now,
-        rollout: Rollout::InProgress,
-        failures: 0,
-        failed: 0,
-        retry_at: 0,
-        trouble: None,
-    }
 }
 
 fn propagate(asked: Option<ecs::PropagateTags>) -> Propagate {
@@ -199,10 +182,7 @@ pub(crate) fn update(
         service.propagate = propagate(input.propagate_tags);
     }
     service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
-    if let (true, Some(definition)) = (new, wanted) {
-        let deployment = deployment(desk, definition);
-        service.deploy(deployment);
-    }
+    let history = wanted.filter(|_| new).map(|definition| deployment::begin(desk, &mut service, definition));
     // A try that waits for its time is due at once when somebody has changed something.
     if let Some(primary) = service.deployments.first_mut() {
         (primary.retry_at, primary.trouble) = (0, None);
@@ -211,6 +191,7 @@ pub(crate) fn update(
     service.version += 1;
     let id = service.id;
     desk.commit(Change::ServiceUpdated(Box::new(service)));
+    history.into_iter().for_each(|history| history.commit(desk));
     Ok(ecs::UpdateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
 }
 
@@ -278,6 +259,7 @@ pub(crate) fn delete(
         service.desired = 0;
         service.version += 1;
         desk.commit(Change::ServiceUpdated(Box::new(service)));
+        deployment::supersede(desk, id, "The service was deleted.");
     }
     Ok(ecs::DeleteServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
 }

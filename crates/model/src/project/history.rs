@@ -33,6 +33,16 @@ pub fn told(change: &Change) -> Told {
         Change::InstanceDeregistered(id) => ("InstanceDeregistered", id.to_string(), String::new()),
         Change::ServiceCreated(service) => ("ServiceCreated", service.name.to_string(), service_detail(service)),
         Change::ServiceUpdated(service) => ("ServiceUpdated", service.name.to_string(), service_detail(service)),
+        Change::ServiceSaid(event) => ("ServiceSaid", event.service.0.to_string(), event.message.to_string()),
+        Change::ServiceRevisionCreated(revision) => {
+            ("ServiceRevisionCreated", revision.service.0.to_string(), revision.number.to_string())
+        }
+        Change::ServiceDeploymentCreated(deployment) => {
+            ("ServiceDeploymentCreated", deployment.id.to_string(), deployment_detail(deployment))
+        }
+        Change::ServiceDeploymentUpdated(deployment) => {
+            ("ServiceDeploymentUpdated", deployment.id.to_string(), deployment_detail(deployment))
+        }
         Change::ServiceForgotten(id) => ("ServiceForgotten", id.0.to_string(), String::new()),
         Change::TaskAccepted(task) => ("TaskAccepted", task.id.to_string(), format!("on {}", task.instance)),
         Change::TaskStopWanted { id, stop, .. } => {
@@ -66,8 +76,12 @@ pub fn told(change: &Change) -> Told {
     Told { kind, subject, detail }
 }
 
-/// How many tasks it wants, where it stands, and the newest event.
+/// How many tasks it wants, and where it stands.
 fn service_detail(service: &crate::Service) -> String {
-    let event = service.events.front().map(|event| event.message.to_string()).unwrap_or_default();
-    format!("{} wanted {}; {event}", service.status.as_str(), service.desired)
+    format!("{} wanted {}", service.status.as_str(), service.desired)
+}
+
+fn deployment_detail(deployment: &crate::ServiceDeployment) -> String {
+    let reason = deployment.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{}{reason}", deployment.status.as_str())
 }

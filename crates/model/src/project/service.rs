@@ -48,7 +48,7 @@ impl State {
     /// Healthy and pending tasks of a service, of one deployment or of all.
     pub fn service_counts(&self, service: &Service, deployment: Option<u64>, health: Health) -> (u32, u32) {
         let of_it = |task: &&Task| deployment.is_none_or(|n| task.service.is_some_and(|m| m.deployment == n));
-        let live = self.service_tasks(service.id).filter(of_it).filter(|task| task.desired == Desired::Running);
+        let live = self.live_service_tasks(service.id).filter(of_it).filter(|task| task.desired == Desired::Running);
         live.fold((0, 0), |(running, pending), task| match health.is_healthy(task) {
             true => (running + 1, pending),
             false => (running, pending + 1),
@@ -86,7 +86,7 @@ impl State {
                 ..Default::default()
             }),
             deployments: Some(deployments.map(|(n, d)| self.deployment(service, n == 0, d, health)).collect()),
-            events: Some(service.events.iter().map(event).collect()),
+            events: Some(self.service_events(service.id).rev().map(event).collect()),
             created_at: super::time(service.created_at),
             created_by: Some(service.created_by.to_string()),
             placement_constraints: Some(Vec::new()),

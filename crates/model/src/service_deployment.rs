@@ -1,0 +1,109 @@
+//! A service deployment: the history of one wish for a service, from its first step to its end.
+//!
+//! ```text
+//! PENDING -> IN_PROGRESS -> SUCCESSFUL | STOPPED
+//!                        -> ROLLBACK_REQUESTED -> ROLLBACK_IN_PROGRESS -> ROLLBACK_SUCCESSFUL | ROLLBACK_FAILED
+//! ```
+//!
+//! The newest `SERVICE_DEPLOYMENTS_MAX` of a service are kept, and the revisions that they name.
+
+use crate::Millis;
+use crate::ids::ServiceId;
+use serde::{Deserialize, Serialize};
+
+/// Service deployments that are kept of one service (AWS: those of 90 days).
+pub const SERVICE_DEPLOYMENTS_MAX: usize = 100;
+
+/// Where a service deployment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceDeploymentStatus {
+    /// Wished; no step was taken.
+    Pending,
+    /// On its way.
+    InProgress,
+    /// It has come true.
+    Successful,
+    /// Given up without a way back: stopped, failed, or another one came.
+    Stopped,
+    /// It will be rolled back.
+    RollbackRequested,
+    /// It is being rolled back.
+    RollbackInProgress,
+    /// It was rolled back.
+    RollbackSuccessful,
+    /// What it was to be rolled back to fails too, or is not there.
+    RollbackFailed,
+}
+
+impl ServiceDeploymentStatus {
+    /// AWS's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Successful => "SUCCESSFUL",
+            Self::Stopped => "STOPPED",
+            Self::RollbackRequested => "ROLLBACK_REQUESTED",
+            Self::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
+            Self::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
+            Self::RollbackFailed => "ROLLBACK_FAILED",
+        }
+    }
+
+    /// Nothing will become of it any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Successful | Self::Stopped | Self::RollbackSuccessful | Self::RollbackFailed)
+    }
+
+    /// On its way back.
+    pub fn is_rollback(self) -> bool {
+        matches!(self, Self::RollbackRequested | Self::RollbackInProgress)
+    }
+}
+
+/// A service deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceDeployment {
+    /// Whose.
+    pub service: ServiceId,
+    /// Counted up within the service, from 1.
+    pub number: u32,
+    /// What its ARN ends with.
+    pub id: Box<str>,
+    /// The number of the revision that is wished.
+    pub target: u64,
+    /// Numbers of the revisions that it replaces.
+    pub sources: Vec<u64>,
+    /// Where it stands.
+    pub status: ServiceDeploymentStatus,
+    /// Why it stands there, when there is something to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Box<str>>,
+    /// When it was wished.
+    pub created_at: Millis,
+    /// When its first step was taken; zero: not yet, as below.
+    #[serde(default)]
+    pub started_at: Millis,
+    /// When it was over.
+    #[serde(default)]
+    pub finished_at: Millis,
+    /// When it was stopped.
+    #[serde(default)]
+    pub stopped_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+}
+
+impl ServiceDeployment {
+    /// It is over, and how.
+    pub fn finish(&mut self, status: ServiceDeploymentStatus, reason: Option<&str>, now: Millis) {
+        (self.status, self.finished_at, self.updated_at) = (status, now, now);
+        if status == ServiceDeploymentStatus::Stopped {
+            self.stopped_at = now;
+        }
+        if let Some(reason) = reason {
+            self.reason = Some(reason.into());
+        }
+    }
+}

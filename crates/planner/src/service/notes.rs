@@ -1,0 +1,36 @@
+//! What befalls a service between its steps: tasks that end by themselves, tasks that find no place.
+
+use model::Millis;
+use model::service::{SETTLED_MS, Service, backoff_ms};
+use model::task::Task;
+
+/// Notes that a task of the service has ended by itself: a start that failed when it ended before it had settled. What is
+/// to be said of it.
+pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<String> {
+    service.steady = false;
+    let membership = task.service?;
+    let settled = task.times.started != 0 && now >= task.times.started + SETTLED_MS;
+    let reason = task.stop.as_ref().map_or("", |stop| &stop.reason);
+    let deployment = service.deployments.iter_mut().find(|d| d.number == membership.deployment)?;
+    if !settled {
+        deployment.failures += 1;
+        deployment.failed += 1;
+        deployment.retry_at = now + backoff_ms(deployment.failures);
+        deployment.trouble = Some(format!("Task {} stopped: {reason}", task.id).into());
+    }
+    deployment.updated_at = now;
+    service.version += 1;
+    Some(format!("(service {}) (task {}) stopped: {reason}", service.name, task.id))
+}
+
+/// Notes that a task could not be placed. The words are said once; the next try is due a second later, or when something
+/// of the service changes.
+pub fn note_unplaced(service: &mut Service, why: &str, now: Millis) -> Option<String> {
+    const AGAIN_MS: Millis = 1_000;
+    let deployment = service.deployments.first_mut()?;
+    deployment.retry_at = now + AGAIN_MS;
+    service.version += 1;
+    let said = deployment.trouble.as_deref() == Some(why);
+    deployment.trouble = Some(why.into());
+    (!said).then(|| format!("(service {}) was unable to place a task. Reason: {why}.", service.name))
+}

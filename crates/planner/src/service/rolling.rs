@@ -1,0 +1,111 @@
+//! A step of a service whose deployments roll: what it starts, what it stops, and when to look again.
+
+use super::settle::settle;
+use super::tasks::Tasks;
+use super::{Draft, Plan};
+use model::project::Health;
+use model::service::{Deployment, SETTLED_MS, Service, backoff_ms};
+use model::state::State;
+use model::task::Task;
+use model::{Millis, TaskId};
+
+/// The next step of an ACTIVE service that rolls.
+pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
+    let tasks = Tasks::sort(state, service, health);
+    let mut plan = Plan { wake: next_look(service, &tasks), ..Plan::default() };
+    let surplus = stop_surplus(service, &tasks, &mut plan);
+    if surplus == 0 {
+        start_missing(service, &tasks, &mut plan);
+        retire(service, &tasks, &mut plan);
+    }
+    let sick = stop_sick(service, &tasks, &mut plan);
+    let mut draft = Draft::new(state, service);
+    sick.into_iter().for_each(|task| note_sick(&mut draft, task, health.now));
+    settle(state, &mut draft, &tasks, &plan);
+    draft.finish(state, &mut plan);
+    plan
+}
+
+/// More tasks than wanted, and all of the PRIMARY deployment's: scaled in. How many it stops.
+fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> u32 {
+    let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired);
+    let reason = format!("Scaling activity initiated by deployment {}", primary_id(service));
+    for task in tasks.by_worth(&tasks.primary).into_iter().take(surplus as usize) {
+        plan.stops.push((task.id, reason.clone()));
+    }
+    surplus
+}
+
+fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
+    let missing = service.desired.saturating_sub(tasks.primary.len() as u32);
+    // With nothing to replace there is nothing to bound: the count is simply kept.
+    let replaces = !tasks.older.is_empty() || !tasks.sick.is_empty();
+    let room = if replaces { service.upper_bound().saturating_sub(tasks.live()) } else { missing };
+    plan.starts = if waits(service, tasks) { 0 } else { missing.min(room) };
+}
+
+fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
+    service.primary().is_some_and(|deployment| deployment.retry_at > tasks.health.now)
+}
+
+/// Stops tasks that fail their checks when healthy ones have made them redundant, or at once where their replacements
+/// need their room. As they are not healthy, no bound keeps them.
+fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+    let sick = tasks.sick.len() as u32;
+    let redundant = (tasks.healthy(&tasks.primary).min(service.desired) + sick).saturating_sub(service.desired);
+    let missing = service.desired.saturating_sub(tasks.primary.len() as u32).saturating_sub(plan.starts);
+    let blocked = if waits(service, tasks) { 0 } else { missing };
+    let most = service.upper_bound().max(service.desired);
+    let over = (tasks.primary.len() as u32 + sick).saturating_sub(most);
+    let stopped = redundant.max(blocked).max(over).min(sick) as usize;
+    let stopped: Vec<TaskId> = tasks.by_worth(&tasks.sick).into_iter().take(stopped).map(|task| task.id).collect();
+    plan.stops.extend(stopped.iter().map(|task| (*task, "Task failed container health checks".to_owned())));
+    stopped
+}
+
+/// A task that fails its checks counts as a failed start, as on AWS: one that always does is tried with patience.
+fn note_sick(draft: &mut Draft, task: TaskId, now: Millis) {
+    draft.say(format_args!("(task {task}) failed container health checks."));
+    draft.service.steady = false;
+    if let Some(primary) = draft.service.deployments.first_mut() {
+        primary.failures += 1;
+        primary.failed += 1;
+        primary.retry_at = now + backoff_ms(primary.failures);
+        primary.trouble = Some(format!("Task {task} failed container health checks").into());
+        primary.updated_at = now;
+    }
+}
+
+/// Stops tasks of older deployments: all that are not healthy, as nobody misses them; those that healthy newer ones
+/// have made redundant; and as many as the lower bound allows where newer ones need their room.
+fn retire(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
+    let reason = format!("Scaling activity initiated by deployment {}", primary_id(service));
+    let (sick, healthy): (Vec<&Task>, Vec<&Task>) = tasks.older.iter().partition(|task| !tasks.health.is_healthy(task));
+    let all_healthy = tasks.healthy(&tasks.primary) + healthy.len() as u32;
+    let redundant = all_healthy.saturating_sub(service.desired);
+    let missing = service.desired.saturating_sub(tasks.primary.len() as u32).saturating_sub(plan.starts);
+    let blocked = if sick.is_empty() { missing } else { missing.saturating_sub(sick.len() as u32) };
+    let spare = all_healthy.saturating_sub(service.lower_bound());
+    let retired = redundant.max(blocked).min(spare) as usize;
+    for task in sick.into_iter().chain(tasks.by_worth(&healthy).into_iter().take(retired)) {
+        plan.stops.push((task.id, reason.clone()));
+    }
+}
+
+fn primary_id(service: &Service) -> String {
+    service.primary().map(Deployment::id).unwrap_or_default()
+}
+
+/// When a task will have proved healthy, when the grace of a failing one ends, when the next try is due, when failures are
+/// forgotten.
+fn next_look(service: &Service, tasks: &Tasks<'_>) -> Option<Millis> {
+    let now = tasks.health.now;
+    let running = tasks.primary.iter().chain(&tasks.older).filter(|task| tasks.health.is_running(task));
+    let unchecked = running.clone().filter(|task| task.passes_checks().is_none());
+    let proofs = unchecked.map(|task| tasks.health.healthy_at(task));
+    let graces = running.clone().filter(|task| task.is_unhealthy()).map(|task| service.grace_ends(task));
+    let failing = service.primary().filter(|deployment| deployment.failures > 0);
+    let settled = running.filter(|_| failing.is_some()).map(|task| task.times.started + SETTLED_MS);
+    let retry = service.primary().map(|deployment| deployment.retry_at);
+    proofs.chain(graces).chain(settled).chain(retry).filter(|at| *at > now).min()
+}

@@ -1,0 +1,44 @@
+//! The tasks of a service, sorted by what a step may do with them.
+
+use model::instance::Instance;
+use model::project::Health;
+use model::service::Service;
+use model::state::State;
+use model::task::{Desired, Task};
+
+/// Tasks of a service, sorted by what a step may do with them.
+pub(super) struct Tasks<'a> {
+    pub primary: Vec<&'a Task>,
+    /// Of the PRIMARY deployment too, but failing their health checks: replaced, then stopped.
+    pub sick: Vec<&'a Task>,
+    pub older: Vec<&'a Task>,
+    pub health: Health,
+}
+
+impl<'a> Tasks<'a> {
+    pub fn sort(state: &'a State, service: &Service, health: Health) -> Self {
+        let number = service.primary().map(|deployment| deployment.number);
+        let live = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
+        // A task on a host that drains is like one of an older deployment: replaced within the bounds.
+        let stays = |task: &Task| !state.instances.get(&task.instance).is_some_and(Instance::is_draining);
+        let (primary, older): (Vec<_>, Vec<_>) =
+            live.partition(|task| task.service.map(|member| member.deployment) == number && stays(task));
+        let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
+        Self { primary, sick, older, health }
+    }
+
+    pub fn healthy(&self, tasks: &[&Task]) -> u32 {
+        tasks.iter().filter(|task| self.health.is_healthy(task)).count() as u32
+    }
+
+    pub fn live(&self) -> u32 {
+        (self.primary.len() + self.sick.len() + self.older.len()) as u32
+    }
+
+    /// Those that are missed least first: unhealthy ones, then the newest.
+    pub fn by_worth(&self, tasks: &[&'a Task]) -> Vec<&'a Task> {
+        let mut sorted = tasks.to_vec();
+        sorted.sort_by_key(|task| (self.health.is_healthy(task), std::cmp::Reverse(task.times.created), task.id));
+        sorted
+    }
+}
