@@ -27,8 +27,8 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
     let bounds = format!("minimumHealthyPercent {} and maximumPercent {}", service.minimum_healthy, service.maximum);
     let desired = service.desired;
     let Some(primary) = service.deployments.first_mut() else { return };
-    if stuck && primary.trouble.is_none() {
-        let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
+    let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
+    if stuck && primary.trouble.as_deref() != Some(&why) {
         primary.trouble = Some(why.as_str().into());
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return;
