@@ -196,7 +196,7 @@ impl History {
         if self.hosts.len() >= 6 {
             return;
         }
-        let (cpu, memory) = *self.pick(&[(1024, 2048), (4096, 8192), (16_384, 32_768)]);
+        let (cpu, memory) = *self.pick(&[(1024, 8192), (4096, 3072), (16_384, 32_768)]);
         let integer = |name: &str, value: i32| ecs::Resource {
             name: Some(name.to_owned()),
             r#type: Some("INTEGER".to_owned()),
