@@ -4,7 +4,7 @@
 use crate::history::SETTLE_MS;
 use control::Control;
 use model::health::HealthStatus;
-use model::instance::{DISCONNECT_GRACE_MS, Instance};
+use model::instance::{DISCONNECT_GRACE_MS, Instance, InstanceStatus};
 use model::service::{Rollout, Service, ServiceStatus};
 use model::task::{Desired, LaunchType, Task};
 use model::{Millis, ServiceId, State, TaskId, TaskStatus};
@@ -90,7 +90,10 @@ impl Checks {
             return Some(format!("{name} starts tasks above its upper bound {most}: {} wanted", is.wanted.len()));
         }
         let number = service.primary().map(|deployment| deployment.number);
-        let of_primary = |id: &&TaskId| state.tasks[id].service.map(|membership| membership.deployment) == number;
+        let of_primary = |id: &&TaskId| {
+            let task = &state.tasks[id];
+            task.service.map(|membership| membership.deployment) == number && !drains(state, task)
+        };
         let failing = |id: &&TaskId| {
             let containers = &state.tasks[id].containers;
             containers.iter().any(|c| c.essential && c.health == Some(HealthStatus::Unhealthy))
@@ -123,12 +126,18 @@ impl Checks {
             });
             cpu_used + needs.cpu <= cpu && memory_used + needs.memory <= memory && free_ports
         };
-        let room = state.instances.values().filter(|instance| instance.active && instance.connected).find(has_room);
+        let room =
+            state.instances.values().filter(|i| i.status == InstanceStatus::Active && i.connected).find(has_room);
         match room.filter(|_| resources) {
             Some(instance) => unhappy(&format!("{trouble}, but {} has room", instance.id)),
             None => None,
         }
     }
+}
+
+/// It is to move elsewhere.
+fn drains(state: &State, task: &Task) -> bool {
+    state.instances[&task.instance].status == InstanceStatus::Draining
 }
 
 fn tasks_on<'a>(state: &'a State, instance: &Instance) -> impl Iterator<Item = &'a Task> + use<'a> {
@@ -172,7 +181,8 @@ fn places(before: &View, state: &State, now: Millis) -> Option<String> {
     fresh.into_iter().find_map(|task| {
         let instance = &state.instances[&task.instance];
         let there = instance.connected || now < instance.connection_at + DISCONNECT_GRACE_MS;
-        (!instance.active || !there).then(|| format!("{} is placed on {}, which is away", task.id, instance.id))
+        (instance.status != InstanceStatus::Active || !there)
+            .then(|| format!("{} is placed on {}, which is away", task.id, instance.id))
     })
 }
 
@@ -215,7 +225,8 @@ pub fn rests(state: &State, now: Millis) -> Option<&Service> {
             ServiceStatus::Active => {
                 let number = service.primary().map(|primary| primary.number);
                 let of_primary = |task: &&Task| task.service.map(|membership| membership.deployment) == number;
-                let healthy = left().filter(of_primary).filter(|task| healthy(task, now)).count();
+                let stays = |task: &&Task| healthy(task, now) && !drains(state, task);
+                let healthy = left().filter(of_primary).filter(stays).count();
                 let completed = service.primary().is_some_and(|primary| primary.rollout == Rollout::Completed);
                 left().count() != healthy
                     || healthy != service.desired as usize

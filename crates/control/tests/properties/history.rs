@@ -95,7 +95,7 @@ impl History {
         if self.broken.is_some() {
             return;
         }
-        match self.below(40) {
+        match self.below(42) {
             0..8 => self.some_task_moves(),
             8..12 => (0..6).for_each(|_| self.some_task_moves()),
             12..18 => {
@@ -126,7 +126,8 @@ impl History {
             36 => self.stop_some_task(),
             37 => self.hosts_come_and_go(),
             38 => self.disconnect_some(),
-            _ => self.new_host(),
+            39 => self.new_host(),
+            _ => self.drain_some(),
         }
     }
 
@@ -243,6 +244,16 @@ impl History {
             Some(None) => self.connect(host),
             None => {}
         }
+    }
+
+    /// A host is to lose its tasks, or takes some again.
+    fn drain_some(&mut self) {
+        let host = self.below(self.hosts.len() as u64) as usize;
+        let Some(host) = self.hosts.get(host) else { return };
+        let container_instances = vec![host.arn.clone()];
+        let active = self.one_in(3);
+        let status = if active { ecs::ContainerInstanceStatus::Active } else { ecs::ContainerInstanceStatus::Draining };
+        self.ask(ecs::UpdateContainerInstancesStateRequest { container_instances, status, ..Default::default() });
     }
 
     /// The operator gives a host up, whatever runs there.
