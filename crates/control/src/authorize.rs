@@ -62,7 +62,10 @@ pub(crate) fn authorize_logs(
 fn writes_to(state: &State, caller: &Caller, group: &str, stream: &str) -> bool {
     let named = stream.rsplit('/').next().and_then(|last| last.get(..32)).and_then(TaskId::parse);
     let Some(task) = named.and_then(|id| state.tasks.get(&id)) else { return false };
-    let owned = state.instances.get(&task.instance).is_some_and(|instance| *instance.owner == *caller.access_key);
+    let owned = task
+        .instance
+        .and_then(|id| state.instances.get(&id))
+        .is_some_and(|instance| *instance.owner == *caller.access_key);
     let needs = state.definitions.get(&task.definition).map(|definition| definition.needs.clone());
     let goes_there = |needs: &model::Needs| {
         let mut containers = needs.containers.iter();
@@ -103,7 +106,8 @@ pub(crate) fn owns_task(state: &State, caller: &Caller, arn: &str) -> bool {
     if caller.principal == Principal::Operator {
         return true;
     }
-    let task = TaskId::parse(link::acs::id_of(arn)).and_then(|id| state.tasks.get(&id));
-    let instance = task.and_then(|task| state.instances.get(&task.instance));
-    instance.is_none_or(|instance| *instance.owner == *caller.access_key)
+    let Some(task) = TaskId::parse(link::acs::id_of(arn)).and_then(|id| state.tasks.get(&id)) else { return true };
+    let instance = task.instance.and_then(|id| state.instances.get(&id));
+    // A task without a place is nobody's yet.
+    instance.is_some_and(|instance| *instance.owner == *caller.access_key)
 }

@@ -5,8 +5,8 @@ use model::project::Health;
 use model::row::Row;
 use model::service::Event;
 use model::state::Touched;
-use model::task::Desired;
-use model::{Ids, InstanceId, Millis, ServiceId, State, TaskId};
+use model::task::{Desired, Task, TaskStatus};
+use model::{ClusterId, Ids, InstanceId, Millis, ServiceId, State, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes that become durable together, and the rows they touched.
@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     changes: Vec<Change>,
     touched: BTreeSet<Touched>,
     dirty: BTreeSet<InstanceId>,
+    /// Clusters whose instances may have more room than before.
+    freed: BTreeSet<ClusterId>,
     accepted: Vec<TaskId>,
     /// How long a task must have been RUNNING to count as healthy.
     pub settle_ms: Millis,
@@ -43,6 +45,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub fn new(state: State, index: u64, ids: Ids, settle_ms: Millis) -> Self {
         let waiting = state.services.keys().copied().collect();
+        let freed = state.clusters_that_wait().collect();
         let (changes, touched, dirty) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         Self {
             state,
@@ -52,6 +55,7 @@ impl Desk {
             changes,
             touched,
             dirty,
+            freed,
             accepted: Vec::new(),
             settle_ms,
             waiting,
@@ -70,6 +74,7 @@ impl Desk {
                 let services = self.state.instance_tasks(*id).filter_map(|task| task.service);
                 self.waiting.extend(services.map(|membership| membership.service));
             }
+            self.note_room(&touched);
             if let Touched::Service(id) = &touched {
                 self.waiting.insert(*id);
             }
@@ -135,9 +140,29 @@ impl Desk {
 
     fn mark(&mut self, task: TaskId) {
         if let Some(task) = self.state.tasks.get(&task) {
-            self.dirty.insert(task.instance);
+            self.dirty.extend(task.instance);
             self.waiting.extend(task.service.map(|membership| membership.service));
         }
+    }
+
+    /// An instance that came or changed may take what waits, and so may one that has lost a task.
+    fn note_room(&mut self, touched: &Touched) {
+        let instance = match touched {
+            Touched::Instance(id) => Some(*id),
+            Touched::Task(id) => {
+                let stopped = |task: &&Task| task.status == TaskStatus::Stopped;
+                self.state.tasks.get(id).filter(stopped).and_then(|task| task.instance)
+            }
+            _ => None,
+        };
+        let cluster = instance.and_then(|id| self.state.instances.get(&id)).map(|instance| instance.cluster);
+        let waits = |cluster: &ClusterId| self.state.waiting_tasks(*cluster).next().is_some();
+        self.freed.extend(cluster.filter(waits));
+    }
+
+    /// Clusters that may have more room than at the last call.
+    pub fn take_freed(&mut self) -> BTreeSet<ClusterId> {
+        std::mem::take(&mut self.freed)
     }
 
     /// Instances for which something changed since the last call.

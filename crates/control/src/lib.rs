@@ -17,6 +17,7 @@ mod page;
 mod reconcile;
 mod sessions;
 mod switchboard;
+mod waiting;
 
 pub use authorize::{Caller, Principal};
 pub use desk::Batch;
@@ -203,6 +204,7 @@ impl Control {
     /// Ends the round: tells agents what the round changed for them, and gives the batch that must be durable before any
     /// output of the round may leave. `None`: the round changed nothing.
     pub fn poll_batch(&mut self) -> Option<Batch> {
+        waiting::retry(&mut self.desk);
         reconcile::services(&mut self.desk);
         self.sessions.sync(&mut self.desk);
         let index = self.desk.seen_index();

@@ -99,6 +99,7 @@ fn order(desk: &Desk, service: &Service) -> Option<Order> {
         cluster: service.cluster,
         definition: primary.definition,
         launch_type: revision.map_or(service.launch_type, |revision| revision.launch_type),
+        provider: None,
         subnets: revision.map_or(&service.subnets, |revision| &revision.subnets).clone(),
         overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
         overrides_text: None,

@@ -78,7 +78,8 @@ impl Session {
 
     /// Says whatever the state wants of this instance and its agent has not acknowledged nor been sent.
     pub fn sync(&mut self, moment: Moment<'_>) {
-        self.acknowledged.retain(|id, _| moment.state.tasks.get(id).is_some_and(|task| task.instance == self.instance));
+        self.acknowledged
+            .retain(|id, _| moment.state.tasks.get(id).is_some_and(|task| task.instance == Some(self.instance)));
         let known = |id: &TaskId, desired| {
             self.acknowledged.get(id) == Some(&desired)
                 || self.on_their_way.values().any(|sent| sent.tasks.contains(&(*id, desired)))
@@ -196,7 +197,7 @@ impl Session {
         self.manifest = None;
         let wanted = |candidate: &&TaskIdentifier| {
             let task = TaskId::parse(acs::id_of(&candidate.task_arn)).and_then(|id| moment.state.tasks.get(&id));
-            task.is_some_and(|task| task.instance == self.instance && task.desired == Desired::Running)
+            task.is_some_and(|task| task.instance == Some(self.instance) && task.desired == Desired::Running)
         };
         let stop_tasks = question.stop_candidates.iter().filter(|candidate| !wanted(candidate)).cloned().collect();
         let ack = StopVerificationAck {

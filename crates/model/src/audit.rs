@@ -33,15 +33,22 @@ pub fn audit(state: &State) -> Vec<Violation> {
         if !state.definitions.contains_key(&task.definition) {
             broken("a task's definition exists", task.id.to_string());
         }
-        if !state.instances.contains_key(&task.instance) {
+        if task.instance.is_some_and(|instance| !state.instances.contains_key(&instance)) {
             broken("a task's instance exists", task.id.to_string());
+        }
+        if task.is_waiting() && (task.status != TaskStatus::Provisioning || task.eni.is_some()) {
+            broken("a task without a place has not begun", task.id.to_string());
+        }
+        if task.is_waiting() != task.waiting.is_some() {
+            broken("a task waits with a reason, and only such a task", task.id.to_string());
         }
         let live = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted);
         if let Some(other) = live.and_then(|eni| addresses.insert(eni.address, task.id)) {
             broken("no two interfaces share an address", format!("{} and {other}", task.id));
         }
         for port in task.ports.iter().filter(|_| !stopped) {
-            if let Some(other) = ports.insert((task.instance, *port), task.id) {
+            let Some(instance) = task.instance else { continue };
+            if let Some(other) = ports.insert((instance, *port), task.id) {
                 broken("no port of a host is given to two tasks", format!("{port}: {} and {other}", task.id));
             }
         }

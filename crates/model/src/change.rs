@@ -9,7 +9,7 @@ use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::ServiceRevision;
 use crate::state::Meta;
-use crate::task::{HealthStatus, Stop, Task, TaskReport};
+use crate::task::{Eni, HealthStatus, Stop, Task, TaskReport};
 use crate::task_definition::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +72,30 @@ pub enum Change {
     ServiceDeploymentUpdated(Box<ServiceDeployment>),
     /// An INACTIVE service is shown no longer, nor anything of it.
     ServiceForgotten(ServiceId),
-    /// A task was accepted and placed.
+    /// A task was accepted; it has a place, or waits for one.
     TaskAccepted(Box<Task>),
+    /// A waiting task got a place.
+    TaskPlaced {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Millis,
+        /// Where.
+        instance: InstanceId,
+        /// Its interface.
+        eni: Option<Box<Eni>>,
+    },
+    /// A waiting task was tried again, in vain.
+    TaskWaits {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Millis,
+        /// AWS's word for what it lacked.
+        code: Box<str>,
+        /// The same with instances and numbers.
+        detail: Box<str>,
+    },
     /// A task is to stop.
     TaskStopWanted {
         /// Which.

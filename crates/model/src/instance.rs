@@ -66,6 +66,9 @@ impl From<WrittenStatus> for InstanceStatus {
         }
     }
 }
+/// The capacity provider that a host belongs to. A host of ours is in no Auto Scaling group: it says this itself when it
+/// registers.
+pub const ATTRIBUTE_CAPACITY_PROVIDER: &str = "gantry.capacity-provider";
 
 /// A container instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +142,11 @@ impl Instance {
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|attribute| &*attribute.name == name)?;
         Some(found.value.as_deref().unwrap_or(""))
+    }
+
+    /// The capacity provider that it belongs to.
+    pub fn capacity_provider(&self) -> Option<&str> {
+        self.attribute(ATTRIBUTE_CAPACITY_PROVIDER).filter(|name| !name.is_empty())
     }
 
     /// CPU units and MiB for Fargate tasks, when it is a host of the pool.

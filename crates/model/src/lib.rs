@@ -23,6 +23,7 @@ pub mod supported_members;
 pub mod task;
 pub mod task_definition;
 pub mod vpc;
+pub mod waiting;
 
 pub use change::Change;
 pub use cluster::Cluster;

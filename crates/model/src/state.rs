@@ -89,6 +89,7 @@ pub(crate) struct Index {
     pub(crate) enis: BTreeMap<EniId, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
+    pub(crate) waiting: BTreeSet<(ClusterId, Millis, TaskId)>,
     pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
     pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
 }
@@ -193,6 +194,14 @@ impl State {
             Change::ServiceDeploymentUpdated(deployment) => self.put_service_deployment((**deployment).clone()),
             Change::ServiceForgotten(id) => self.forget_service(*id),
             Change::TaskAccepted(task) => self.put_task((**task).clone()),
+            Change::TaskPlaced { id, at, instance, eni } => {
+                self.alter_task(*id, |task| task.take_place(*at, *instance, eni.as_deref().cloned()))
+            }
+            Change::TaskWaits { id, at, code, detail } => self.alter_task(*id, |task| {
+                if let Some(waiting) = &mut task.waiting {
+                    waiting.note(*at, code, detail);
+                }
+            }),
             Change::TaskStopWanted { id, at, stop } => {
                 self.alter_task(*id, |task| task.want_stopped(*at, stop.clone()))
             }
@@ -293,7 +302,6 @@ impl State {
     fn reindex(&mut self, task: &Task) {
         let index = &mut self.index;
         index.cluster_tasks.insert((task.cluster, task.id));
-        index.instance_tasks.insert((task.instance, task.id));
         if let Some(membership) = task.service {
             index.service_tasks.insert((membership.service, task.id));
             if task.status != TaskStatus::Stopped {
@@ -301,9 +309,15 @@ impl State {
             }
         }
         index.cluster_counts.entry(task.cluster).or_default().add(task);
-        index.instance_counts.entry(task.instance).or_default().add(task);
-        if task.status != TaskStatus::Stopped {
-            index.instance_ports.extend(task.host_ports().map(|port| (task.instance, port, task.id)));
+        if let Some(instance) = task.instance {
+            index.instance_tasks.insert((instance, task.id));
+            index.instance_counts.entry(instance).or_default().add(task);
+            if task.status != TaskStatus::Stopped {
+                index.instance_ports.extend(task.host_ports().map(|port| (instance, port, task.id)));
+            }
+        }
+        if task.is_waiting() {
+            index.waiting.insert((task.cluster, task.times.created, task.id));
         }
         if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
             index.enis.insert(eni.id, task.id);
@@ -318,7 +332,6 @@ impl State {
     fn unindex(&mut self, task: &Task) {
         let index = &mut self.index;
         index.cluster_tasks.remove(&(task.cluster, task.id));
-        index.instance_tasks.remove(&(task.instance, task.id));
         if let Some(membership) = task.service {
             index.service_tasks.remove(&(membership.service, task.id));
             index.live_service_tasks.remove(&(membership.service, membership.deployment, task.id));
@@ -326,12 +339,16 @@ impl State {
         if let Some(counts) = index.cluster_counts.get_mut(&task.cluster) {
             counts.subtract(task);
         }
-        if let Some(counts) = index.instance_counts.get_mut(&task.instance) {
-            counts.subtract(task);
+        if let Some(instance) = task.instance {
+            index.instance_tasks.remove(&(instance, task.id));
+            if let Some(counts) = index.instance_counts.get_mut(&instance) {
+                counts.subtract(task);
+            }
+            for port in task.host_ports() {
+                index.instance_ports.remove(&(instance, port, task.id));
+            }
         }
-        for port in task.host_ports() {
-            index.instance_ports.remove(&(task.instance, port, task.id));
-        }
+        index.waiting.remove(&(task.cluster, task.times.created, task.id));
         if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
             index.enis.remove(&eni.id);
             index.addresses.remove(&eni.address);

@@ -5,13 +5,15 @@
 //! ```
 //!
 //! `status` is what was seen, `desired` what is wanted; the first is written only by reports of the node that runs the
-//! task, the second only by deciding. Neither ever goes back. A task keeps its room on its instance until STOPPED.
+//! task, the second only by deciding. Neither ever goes back. A task keeps its room on its instance until STOPPED. One
+//! that waits for a place is PROVISIONING without an instance, and STOPPED as soon as that is wanted: no node has it.
 
 use crate::Millis;
 use crate::cluster::Tag;
 pub use crate::health::HealthStatus;
 use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::port::{HostPort, PortMapping};
+use crate::waiting::Waiting;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -19,7 +21,7 @@ use std::net::Ipv4Addr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TaskStatus {
-    /// Accepted and placed; its network interface is being made.
+    /// Accepted: it waits for a place, or its network interface is being made.
     Provisioning,
     /// Its node prepares it.
     Pending,
@@ -321,8 +323,15 @@ pub struct Task {
     pub cluster: ClusterId,
     /// What it was made from.
     pub definition: RevisionId,
-    /// Where it runs.
-    pub instance: InstanceId,
+    /// Where it runs; `None`: it waits for room, or ended waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// Why it has no place yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Box<Waiting>>,
+    /// The capacity provider that it was asked of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Box<str>>,
     /// How it was asked for.
     pub launch_type: LaunchType,
     /// What it books, in CPU units.
@@ -440,6 +449,10 @@ impl Task {
         if self.status == TaskStatus::Deactivating {
             self.climb(TaskStatus::Stopping);
         }
+        if self.is_waiting() {
+            self.waiting = None;
+            self.take_stopped(at, None);
+        }
     }
 
     /// Who started it: a service's deployment, or who asked.
@@ -450,7 +463,7 @@ impl Task {
 
     /// Takes what its node says. Late, repeated and reordered reports change nothing that is further along.
     pub fn take_report(&mut self, at: Millis, report: &TaskReport) {
-        if self.status == TaskStatus::Stopped {
+        if self.status == TaskStatus::Stopped || self.is_waiting() {
             return;
         }
         first(&mut self.times.connectivity, at);
@@ -583,7 +596,9 @@ pub(crate) mod tests {
             id: ids.task(),
             cluster: ClusterId(0),
             definition: RevisionId { family: crate::FamilyId(0), revision: 1 },
-            instance: ids.instance(),
+            instance: Some(ids.instance()),
+            waiting: None,
+            provider: None,
             launch_type: LaunchType::Fargate,
             cpu: 256,
             memory: 512,

@@ -25,6 +25,8 @@ pub struct Ask<'a> {
     pub memory: u32,
     /// Only this instance (StartTask).
     pub instance: Option<InstanceId>,
+    /// Only instances of this capacity provider.
+    pub provider: Option<&'a str>,
     /// Positions of the subnets it may be in; none: it gets no interface.
     pub subnets: &'a [u8],
     /// Ports of its host that it asks for by number.
@@ -68,7 +70,11 @@ fn in_reach(instance: &Instance, ask: &Ask<'_>) -> bool {
         LaunchType::Fargate => instance.fargate_capacity().is_some(),
         LaunchType::Ec2 | LaunchType::External => instance.cluster == ask.cluster,
     };
-    instance.status == InstanceStatus::Active && reach && ask.instance.is_none_or(|only| only == instance.id)
+    let provided = ask.provider.is_none_or(|name| instance.capacity_provider() == Some(name));
+    instance.status == InstanceStatus::Active
+        && reach
+        && provided
+        && ask.instance.is_none_or(|only| only == instance.id)
 }
 
 /// Free MiB after the task, or the first rule that refuses. One ledger: what is booked there counts whoever booked it;
@@ -163,7 +169,16 @@ mod tests {
     }
 
     fn ask(launch_type: LaunchType, cpu: u32, memory: u32) -> Ask<'static> {
-        Ask { cluster: ClusterId(0), launch_type, cpu, memory, instance: None, subnets: &[0, 1], ports: &[] }
+        Ask {
+            cluster: ClusterId(0),
+            launch_type,
+            cpu,
+            memory,
+            instance: None,
+            provider: None,
+            subnets: &[0, 1],
+            ports: &[],
+        }
     }
 
     #[test]
@@ -199,7 +214,9 @@ mod tests {
             id: TaskId([7; 16]),
             cluster: ClusterId(0),
             definition: model::RevisionId { family: model::FamilyId(0), revision: 1 },
-            instance: InstanceId([0; 16]),
+            instance: Some(InstanceId([0; 16])),
+            waiting: None,
+            provider: None,
             launch_type: LaunchType::Ec2,
             cpu: 1,
             memory: 1,

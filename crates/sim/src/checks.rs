@@ -109,7 +109,7 @@ impl World {
         }
         let Some(task) = self.disk.history.tasks.get(&id).filter(|_| !self.disk.lost.contains(&id)) else { return };
         let here = self.agents[agent].host.arn.as_deref().map(id_of);
-        if here.is_some_and(|here| here != task.instance.to_string()) {
+        if here.is_some_and(|here| task.instance.is_none_or(|placed| here != placed.to_string())) {
             self.fail("a task runs on the instance that it was placed on", detail);
         }
     }

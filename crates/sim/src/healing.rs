@@ -113,7 +113,8 @@ impl World {
         let name = self.trace.name(&task.id.to_string()).to_owned();
         let key = TaskKey::new(&task.id.to_string())?;
         let at = |agent: &&crate::agent::Agent| {
-            agent.host.arn.as_deref().map(id_of) == Some(task.instance.to_string().as_str())
+            let here = agent.host.arn.as_deref().map(id_of);
+            here.is_some() && here == task.instance.map(|instance| instance.to_string()).as_deref()
         };
         let directory = self.agents.iter().find(at).and_then(|agent| agent.host.directories.get(&key));
         match (task.status, task.desired, directory) {
@@ -142,7 +143,7 @@ impl World {
         let mut memory = 0;
         for key in agent.host.directories.keys() {
             let task = state.tasks.get(&task_id(key)).filter(|task| task.status != TaskStatus::Stopped);
-            let Some(task) = task.filter(|task| task.instance == instance.id) else {
+            let Some(task) = task.filter(|task| task.instance == Some(instance.id)) else {
                 return Some(format!("host-{} has a directory of {}", agent.number, self.trace.name(key.as_str())));
             };
             memory += task.memory;

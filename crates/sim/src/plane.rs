@@ -286,7 +286,12 @@ impl World {
                 format!("ServiceDeploymentUpdated {} {} {}", new.service.0, new.number, new.status.as_str())
             }
             Change::ServiceForgotten(id) => format!("ServiceForgotten {}", id.0),
-            Change::TaskAccepted(new) => format!("TaskAccepted {} on {}", task(&new.id), instance(&new.instance)),
+            Change::TaskAccepted(new) => match &new.instance {
+                Some(place) => format!("TaskAccepted {} on {}", task(&new.id), instance(place)),
+                None => format!("TaskAccepted {} on no instance", task(&new.id)),
+            },
+            Change::TaskPlaced { id, instance: place, .. } => format!("TaskPlaced {} on {}", task(id), instance(place)),
+            Change::TaskWaits { id, code, .. } => format!("TaskWaits {} {code}", task(id)),
             Change::TaskStopWanted { id, .. } => format!("TaskStopWanted {}", task(id)),
             Change::TaskReported { id, report, .. } => {
                 format!("TaskReported {} {}", task(id), report.status.map_or("-", |status| status.as_str()))

@@ -15,6 +15,7 @@ use model::task::{
     Container, ContainerStatus, Desired, Eni, EniStatus, HealthStatus, LaunchType, Membership, Phase, Task, TaskStatus,
     Times,
 };
+use model::waiting::{WAITING_MAX, Waiting};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::{Ask, Place};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,8 @@ pub(crate) struct Order {
     pub cluster: ClusterId,
     pub definition: RevisionId,
     pub launch_type: LaunchType,
+    /// The capacity provider that the tasks are asked of.
+    pub provider: Option<Box<str>>,
     pub subnets: Vec<u8>,
     pub overrides: check::Sizes,
     pub overrides_text: Option<Box<str>>,
@@ -160,6 +163,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
         cluster,
         definition: definition.id,
         launch_type,
+        provider: None,
         subnets,
         overrides,
         overrides_text: asked.overrides.map(|overrides| overrides.to_json().into()),
@@ -182,7 +186,16 @@ fn place_all(desk: &mut Desk, order: &Order, instances: Vec<Option<InstanceId>>)
     (tasks, failures)
 }
 
-/// Places and accepts a task.
+impl Order {
+    /// A task of an EC2 capacity provider waits for room. On AWS only with managed scaling; but a host may be added here at
+    /// any time, by hand too.
+    fn waits(&self, desk: &Desk) -> bool {
+        let provided = self.launch_type == LaunchType::Ec2 && self.provider.is_some();
+        provided && desk.state.waiting_tasks(self.cluster).count() < WAITING_MAX
+    }
+}
+
+/// Places and accepts a task, or accepts it to wait for a place.
 pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<InstanceId>) -> Result<TaskId, Unplaceable> {
     let ports: Box<[HostPort]> = desk.state.definitions[&order.definition].needs.ports.clone();
     let ask = Ask {
@@ -191,14 +204,18 @@ pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<Instanc
         cpu: order.overrides.cpu,
         memory: order.overrides.memory,
         instance,
+        provider: order.provider.as_deref(),
         subnets: &order.subnets,
         ports: &ports,
     };
-    let place = planner::place(&desk.state, desk.now, &ask)?;
-    Ok(accept(desk, order, place))
+    let place = planner::place(&desk.state, desk.now, &ask);
+    match place {
+        Err(why) if !order.waits(desk) => Err(why),
+        place => Ok(accept(desk, order, place)),
+    }
 }
 
-fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
+fn accept(desk: &mut Desk, order: &Order, place: Result<Place, Unplaceable>) -> TaskId {
     let needs = desk.state.definitions[&order.definition].needs.clone();
     for container in &needs.containers {
         // A group that is not there and is not to be made is told to the node with the task, which then fails to start.
@@ -218,20 +235,25 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
         health: container.health_check.then_some(HealthStatus::Unknown),
     });
     let containers = containers.collect();
-    let eni = place.interface.map(|(subnet, address)| eni(desk, subnet, address));
+    let waiting = place.as_ref().err().map(|why| Waiting::new(now, &order.subnets, why.code(), &why.detail()));
+    let place = place.ok();
+    let interface = place.and_then(|place| place.interface);
+    let eni = interface.map(|(subnet, address)| eni(desk, subnet, address));
     let mut phases = [0; Phase::ALL.len()];
     phases[Phase::Accepted as usize] = now;
-    phases[Phase::Placed as usize] = now;
+    phases[Phase::Placed as usize] = if place.is_some() { now } else { 0 };
     let task = Task {
         id: desk.ids.task(),
         cluster: order.cluster,
         definition: order.definition,
-        instance: place.instance,
+        instance: place.map(|place| place.instance),
+        waiting: waiting.map(Box::new),
+        provider: order.provider.clone(),
         launch_type: order.launch_type,
         cpu: order.overrides.cpu,
         memory: order.overrides.memory,
-        // What there is to provision is an interface.
-        status: if eni.is_some() { TaskStatus::Provisioning } else { TaskStatus::Pending },
+        // What there is to provision is a place or an interface.
+        status: if place.is_none() || eni.is_some() { TaskStatus::Provisioning } else { TaskStatus::Pending },
         desired: Desired::Running,
         service: order.service,
         group: order.group.clone(),
@@ -251,7 +273,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Place) -> TaskId {
     id
 }
 
-fn eni(desk: &mut Desk, subnet: u8, address: Ipv4Addr) -> Eni {
+pub(crate) fn eni(desk: &mut Desk, subnet: u8, address: Ipv4Addr) -> Eni {
     let [_, _, b, c, d, e] = [0, 0, 0, 0, 0, 0u8].map(|_: u8| (desk.ids.bits() >> 56) as u8);
     Eni {
         id: EniId(desk.ids.bits()),

@@ -73,7 +73,7 @@ impl Filter {
             && task.desired == self.desired
             && self.family.is_none_or(|family| task.definition.family == family)
             // Fargate tasks show no instance, so that no instance lists them.
-            && self.instance.is_none_or(|id| task.instance == id && task.launch_type != LaunchType::Fargate)
+            && self.instance.is_none_or(|id| task.instance == Some(id) && task.launch_type != LaunchType::Fargate)
             && self.service.is_none_or(|id| task.service.is_some_and(|membership| membership.service == id))
             && self.started_by.as_deref().is_none_or(|by| task.shown_started_by().as_deref() == Some(by))
             && self.launch_type.is_none_or(|launch_type| task.launch_type == launch_type)

@@ -44,7 +44,12 @@ pub fn told(change: &Change) -> Told {
             ("ServiceDeploymentUpdated", deployment.id.to_string(), deployment_detail(deployment))
         }
         Change::ServiceForgotten(id) => ("ServiceForgotten", id.0.to_string(), String::new()),
-        Change::TaskAccepted(task) => ("TaskAccepted", task.id.to_string(), format!("on {}", task.instance)),
+        Change::TaskAccepted(task) => {
+            let place = task.instance.map_or_else(|| "no instance".to_owned(), |instance| instance.to_string());
+            ("TaskAccepted", task.id.to_string(), format!("on {place}"))
+        }
+        Change::TaskPlaced { id, instance, .. } => ("TaskPlaced", id.to_string(), format!("on {instance}")),
+        Change::TaskWaits { id, code, detail, .. } => ("TaskWaits", id.to_string(), format!("{code}: {detail}")),
         Change::TaskStopWanted { id, stop, .. } => {
             ("TaskStopWanted", id.to_string(), format!("{}: {}", stop.code.as_str(), stop.reason))
         }

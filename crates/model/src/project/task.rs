@@ -27,7 +27,7 @@ impl State {
     pub fn task_zone(&self, task: &Task) -> Option<&str> {
         match &task.eni {
             Some(eni) => Some(&self.meta().vpc.subnets.get(usize::from(eni.subnet))?.zone),
-            None => self.instances.get(&task.instance)?.attribute("ecs.availability-zone"),
+            None => self.instances.get(&task.instance?)?.attribute("ecs.availability-zone"),
         }
     }
 
@@ -46,7 +46,11 @@ impl State {
             cluster_arn: Some(scope.cluster(cluster)),
             connectivity: (task.times.connectivity != 0).then_some(ecs::Connectivity::Connected),
             connectivity_at: super::time(task.times.connectivity),
-            container_instance_arn: (!fargate).then(|| scope.instance(cluster, task.instance)),
+            capacity_provider_name: task.provider.as_deref().map(str::to_owned),
+            container_instance_arn: task
+                .instance
+                .filter(|_| !fargate)
+                .map(|instance| scope.instance(cluster, instance)),
             containers: Some(task.containers.iter().map(|c| self.container(task, c, defined)).collect()),
             cpu: Some(task.cpu.to_string()),
             memory: Some(task.memory.to_string()),

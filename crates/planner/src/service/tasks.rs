@@ -20,7 +20,8 @@ impl<'a> Tasks<'a> {
         let number = service.primary().map(|deployment| deployment.number);
         let live = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
         // A task on a host that drains is like one of an older deployment: replaced within the bounds.
-        let stays = |task: &Task| !state.instances.get(&task.instance).is_some_and(Instance::is_draining);
+        let stays =
+            |task: &Task| !task.instance.and_then(|id| state.instances.get(&id)).is_some_and(Instance::is_draining);
         let (primary, older): (Vec<_>, Vec<_>) =
             live.partition(|task| task.service.map(|member| member.deployment) == number && stays(task));
         let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
