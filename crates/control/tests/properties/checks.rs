@@ -137,12 +137,12 @@ impl Checks {
 
 /// It is to move elsewhere.
 fn drains(state: &State, task: &Task) -> bool {
-    state.instances[&task.instance].status == InstanceStatus::Draining
+    task.instance.is_some_and(|id| state.instances[&id].status == InstanceStatus::Draining)
 }
 
 fn tasks_on<'a>(state: &'a State, instance: &Instance) -> impl Iterator<Item = &'a Task> + use<'a> {
     let id = instance.id;
-    state.tasks.values().filter(move |task| task.instance == id && task.status != TaskStatus::Stopped)
+    state.tasks.values().filter(move |task| task.instance == Some(id) && task.status != TaskStatus::Stopped)
 }
 
 fn used(state: &State, instance: &Instance) -> (u32, u32) {
@@ -179,7 +179,7 @@ fn ports(state: &State) -> Option<String> {
 fn places(before: &View, state: &State, now: Millis) -> Option<String> {
     let fresh = state.tasks.values().filter(|task| !before.known.contains(&task.id) && task.times.created == now);
     fresh.into_iter().find_map(|task| {
-        let instance = &state.instances[&task.instance];
+        let instance = &state.instances[&task.instance?];
         let there = instance.connected || now < instance.connection_at + DISCONNECT_GRACE_MS;
         (instance.status != InstanceStatus::Active || !there)
             .then(|| format!("{} is placed on {}, which is away", task.id, instance.id))
