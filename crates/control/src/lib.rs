@@ -15,6 +15,7 @@ mod handlers;
 mod named;
 mod page;
 mod reconcile;
+mod rehearsal;
 mod sessions;
 mod switchboard;
 mod waiting;
@@ -22,6 +23,7 @@ mod waiting;
 pub use authorize::{Caller, Principal};
 pub use desk::Batch;
 pub use handlers::log_group::{LogAccess, LogQuestion};
+pub use rehearsal::Stage;
 pub use sessions::{Connect, Refusal};
 
 use desk::Desk;
@@ -156,14 +158,34 @@ impl Control {
     /// A control plane over `state`, whose last durable batch had number `index`. Agents that were connected are not any
     /// more; the cluster `default` exists from the start.
     pub fn new(now: Millis, config: Config, state: State, index: u64, ids: Ids) -> Self {
+        let mut control = Self::over(now, config, state, index, ids);
+        let instances = control.desk.state.instances.values();
+        let gone: Vec<_> = instances.filter(|instance| instance.connected).map(|instance| instance.id).collect();
+        for id in gone {
+            control.commit(Change::InstanceConnection { id, connected: false, at: now, versions: None });
+        }
+        handlers::cluster::ensure_default(&mut control.desk);
+        control
+    }
+
+    /// A control plane over `state` as it is, agents that are connected included.
+    fn over(now: Millis, config: Config, state: State, index: u64, ids: Ids) -> Self {
         let mut desk = Desk::new(state, index, ids, config.settle_ms);
         desk.now = now;
-        let gone: Vec<_> = desk.state.instances.values().filter(|instance| instance.connected).map(|i| i.id).collect();
-        for id in gone {
-            desk.commit(Change::InstanceConnection { id, connected: false, at: now, versions: None });
-        }
-        handlers::cluster::ensure_default(&mut desk);
         Self { config, desk, sessions: Sessions::default(), outputs: VecDeque::new() }
+    }
+
+    fn now(&self) -> Millis {
+        self.desk.now
+    }
+
+    fn commit(&mut self, change: Change) {
+        self.desk.commit(change);
+    }
+
+    /// When a service is due.
+    fn next_look(&self) -> Option<Millis> {
+        self.desk.next_look()
     }
 
     /// Takes one input and decides. What comes of it waits in `poll_batch` and `poll_output`.
@@ -227,6 +249,11 @@ impl Control {
     /// The state, for tests, the simulator and displays.
     pub fn state(&self) -> &State {
         &self.desk.state
+    }
+
+    /// A copy, to try a call on.
+    pub fn stage(&self, now: Millis) -> Stage {
+        Stage { config: self.config.clone(), state: self.desk.state.clone(), now }
     }
 
     /// How healthy is told now, for the simulator and displays.

@@ -105,6 +105,11 @@ impl gantry::Gantry<Caller> for Control {
         Ok(gantry::CreateBackupResponse::default())
     }
 
+    /// Never done to the state itself: see `Stage`, on which the server makes the call.
+    fn plan(&mut self, _caller: &Caller, _input: gantry::PlanRequest) -> Answer<gantry::PlanResponse> {
+        Err(Fault::new("ServerException", 500, "A plan is made beside the control plane, not by it."))
+    }
+
     fn describe_server(
         &mut self,
         _caller: &Caller,

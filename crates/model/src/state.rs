@@ -42,7 +42,7 @@ pub struct Meta {
 }
 
 /// A deployment's state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     meta: Meta,
     /// All clusters, deleted ones too.
@@ -70,7 +70,7 @@ pub struct State {
 }
 
 /// What is derived from the entities.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     pub(crate) cluster_names: BTreeMap<Box<str>, ClusterId>,
     pub(crate) family_names: BTreeMap<Box<str>, FamilyId>,

@@ -2,6 +2,7 @@
 
 mod health;
 mod placement;
+mod plans;
 mod ports;
 mod services;
 

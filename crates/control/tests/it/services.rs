@@ -12,7 +12,7 @@ pub struct Seen {
 }
 
 impl Desk {
-    fn service(&mut self, desired: u32, extra: Value) -> Value {
+    pub fn service(&mut self, desired: u32, extra: Value) -> Value {
         let network = json!({"awsvpcConfiguration": {"subnets": [self.subnet()]}});
         let mut input = json!({"serviceName": "web", "taskDefinition": "webserver", "launchType": "FARGATE",
             "desiredCount": desired, "networkConfiguration": network});
@@ -75,7 +75,7 @@ impl Desk {
         self.call(node(), "SubmitTaskStateChange", report).unwrap();
     }
 
-    fn with_room() -> Self {
+    pub fn with_room() -> Self {
         let mut desk = Self::new();
         for _ in 0..6 {
             desk.host();

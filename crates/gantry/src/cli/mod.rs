@@ -11,6 +11,7 @@ mod image;
 mod logs;
 mod node;
 mod node_socket;
+mod plan;
 mod ps;
 mod run;
 mod service;
@@ -61,6 +62,8 @@ enum Verb {
     Stop(stop::StopVerb),
     /// Show where the milliseconds of a task's start went
     Timeline(timeline::Timeline),
+    /// Show what a call would bring about, without making it
+    Plan(plan::Plan),
     /// Show what the tasks of this node use of it
     Top(top::Top),
     /// Show what happened to the deployment
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(),
         Verb::Stop(verb) => verb.run(),
         Verb::Timeline(verb) => verb.run(),
+        Verb::Plan(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::Top(verb) => verb.run(),
         Verb::History(verb) => verb.run(),

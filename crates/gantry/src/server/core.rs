@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
-use wire::Fault;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use wire::http::{Answer, Call};
+use wire::{Fault, gantry};
 
 /// Inputs of one round.
 pub(super) const ROUND_MAX: usize = 256;
@@ -54,6 +54,11 @@ pub(super) enum ToCore {
         question: LogQuestion,
         reply: Reply<LogAccess, Fault>,
     },
+    Plan {
+        caller: Caller,
+        call: Call,
+        reply: Reply<gantry::PlanResponse, Fault>,
+    },
     LogGroups {
         reply: oneshot::Sender<Vec<LogAccess>>,
     },
@@ -80,6 +85,7 @@ pub(super) enum ToCore {
 #[derive(Clone)]
 pub struct Handle {
     core: Sender<ToCore>,
+    plans: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
     boot: u64,
 }
@@ -103,6 +109,15 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let gone = || Fault::new("ServerException", 500, "The server is stopping.");
         self.core.send(ToCore::Request { caller, call, received, reply }).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// What a request would bring about; one at a time, as each takes a copy of the state.
+    pub async fn plan(&self, caller: Caller, call: Call) -> Result<gantry::PlanResponse, Fault> {
+        let gone = || Fault::new("ServerException", 500, "The server is stopping.");
+        let _place = self.plans.acquire().await.map_err(|_| gone())?;
+        let (reply, answer) = oneshot::channel();
+        self.core.send(ToCore::Plan { caller, call, reply }).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -174,6 +189,7 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
         waiting: HashMap::new(),
         asking: HashMap::new(),
         listing: Vec::new(),
+        planning: Vec::new(),
         connecting: HashMap::new(),
         sessions: HashMap::new(),
         next: 1,
@@ -182,7 +198,7 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
     };
     std::thread::Builder::new().name("control".into()).spawn(move || decider.run(&inputs))?;
     let boot = u64::from_le_bytes(crate::data_dir::random()?);
-    Ok(Handle { core, requests: Arc::new(AtomicU64::new(0)), boot })
+    Ok(Handle { core, plans: Arc::new(Semaphore::new(1)), requests: Arc::new(AtomicU64::new(0)), boot })
 }
 
 struct Decider {
@@ -193,6 +209,8 @@ struct Decider {
     waiting: HashMap<u64, (Reply<Answer, Fault>, Option<Question>)>,
     asking: HashMap<u64, Reply<LogAccess, Fault>>,
     listing: Vec<oneshot::Sender<Vec<LogAccess>>>,
+    /// Copies that are tried on once the round is durable.
+    planning: Vec<Held>,
     connecting: HashMap<u64, (SessionId, Reply<SessionId, Refusal>)>,
     sessions: HashMap<SessionId, mpsc::UnboundedSender<ToSession>>,
     next: u64,
@@ -280,6 +298,10 @@ impl Decider {
                 self.asking.insert(ticket, reply);
                 self.control().handle(now, Input::Logs { ticket, caller, question });
             }
+            ToCore::Plan { caller, call, reply } => {
+                let stage = self.control().stage(now);
+                self.planning.push(Held::Plan(reply, Box::new((stage, caller, call))));
+            }
             ToCore::LogGroups { reply } => self.listing.push(reply),
             ToCore::Connect { caller, connect, sender, reply } => {
                 if let Some((cause, _)) = &self.refused {
@@ -326,6 +348,7 @@ impl Decider {
         while let Some((_, output)) = self.control().poll_output() {
             held.extend(self.hold(output));
         }
+        held.append(&mut self.planning);
         for reply in std::mem::take(&mut self.listing) {
             let groups = self.control().log_groups();
             held.push(Held::Groups(reply, groups));

@@ -5,6 +5,7 @@ use super::core::Handle;
 use super::keys::Keys;
 use super::logs::Logs;
 use super::websocket;
+use control::Caller;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_LENGTH;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use wire::Fault;
 use wire::http::{Answer, BODY_BYTES_MAX, Call, HttpRequest, HttpResponse, Protocol, body_bytes_max};
+use wire::{Fault, ecs, gantry};
 
 /// Connections at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -110,6 +111,7 @@ async fn decide(
         .verify(request, target.service.signing_name())
         .and_then(|caller| Ok((caller, wire::http::decode(request, target)?)));
     let answer = match call {
+        Ok((caller, call)) if is_plan(request, &call) => plan(core, caller, call).await,
         Ok((caller, Call::Logs(request))) => logs.answer(caller, request, received).await.map(Answer::Logs),
         Ok((caller, call)) => core.request(caller, call, received).await,
         Err(fault) => Err(fault),
@@ -118,6 +120,25 @@ async fn decide(
         tracing::debug!(operation = target.operation.full_name(), %fault, request_id, "refused");
     }
     wire::http::encode(target.protocol, answer, request_id)
+}
+
+/// Whether a request asks what it would bring about: `gantry:Plan`, or any request of ECS with this header.
+fn is_plan(request: &HttpRequest<'_>, call: &Call) -> bool {
+    let asked = request.header("x-gantry-plan").is_some_and(|value| !matches!(value, "0" | "false" | ""));
+    matches!(call, Call::Gantry(gantry::Request::Plan(_))) || (asked && matches!(call, Call::Ecs(_)))
+}
+
+async fn plan(core: &Handle, caller: Caller, call: Call) -> Result<Answer, Fault> {
+    let call = match call {
+        Call::Gantry(gantry::Request::Plan(input)) => {
+            let unknown = || Fault::invalid_parameter(format!("ECS has no operation {:?}.", input.operation));
+            let operation = ecs::Operation::from_name(&input.operation).ok_or_else(unknown)?;
+            Call::Ecs(ecs::Request::decode(operation, input.input.as_deref().unwrap_or("{}").as_bytes())?)
+        }
+        call => call,
+    };
+    let plan = core.plan(caller, call).await?;
+    Ok(Answer::Gantry(gantry::Response::Plan(Box::new(plan))))
 }
 
 /// Headers as signatures need them: lower-case names, text values; a value that is no text signs as nothing.

@@ -6,7 +6,7 @@ use super::durable::Store;
 use super::questions::Question;
 use crate::clock::Clock;
 use anyhow::Result;
-use control::{LogAccess, Refusal, SessionId};
+use control::{Caller, LogAccess, Refusal, SessionId, Stage};
 use model::TaskId;
 use model::change::Change;
 use model::task::ContainerStatus;
@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use wire::Fault;
-use wire::http::Answer;
+use wire::http::{Answer, Call};
+use wire::{Fault, gantry};
 
 /// The store rests when nothing came for this long.
 const REST: Duration = Duration::from_millis(500);
@@ -29,6 +29,8 @@ pub(super) enum Held {
     Answer(Reply<Answer, Fault>, Box<Result<Answer, Fault>>),
     /// The control plane has allowed it; the store answers.
     Question(Reply<Answer, Fault>, Question),
+    /// A call to be tried on a copy of the control plane.
+    Plan(Reply<gantry::PlanResponse, Fault>, Box<(Stage, Caller, Call)>),
     Connected(Reply<SessionId, Refusal>, Result<SessionId, Refusal>),
     Logs(Reply<LogAccess, Fault>, Result<LogAccess, Fault>),
     Groups(oneshot::Sender<Vec<LogAccess>>, Vec<LogAccess>),
@@ -184,6 +186,7 @@ fn release(held: Held) {
     // A waiter that has gone away is no failure: what was decided stands.
     match held {
         Held::Answer(reply, answer) => drop(reply.send(*answer)),
+        Held::Plan(reply, plan) => rehearse(reply, plan),
         // Answered by who has the store.
         Held::Question(..) => {}
         Held::Connected(reply, answer) => drop(reply.send(answer)),
@@ -193,10 +196,22 @@ fn release(held: Held) {
     }
 }
 
+/// A plan may take long where much follows from a call: it is made on a thread of its own, on a copy.
+fn rehearse(reply: Reply<gantry::PlanResponse, Fault>, plan: Box<(Stage, Caller, Call)>) {
+    let made = std::thread::Builder::new().name("plan".into()).spawn(move || {
+        let (stage, caller, call) = *plan;
+        drop(reply.send(stage.rehearse(&caller, call)));
+    });
+    if let Err(error) = made {
+        tracing::error!(%error, "no thread for a plan");
+    }
+}
+
 fn refuse(held: Held, cause: &str) {
     match held {
         Held::Answer(reply, _) | Held::Question(reply, _) => drop(reply.send(Err(store_fault(cause)))),
         Held::Logs(reply, _) => drop(reply.send(Err(store_fault(cause)))),
+        Held::Plan(reply, _) => drop(reply.send(Err(store_fault(cause)))),
         // Who asked hears that nobody answers.
         Held::Groups(reply, _) => drop(reply),
         Held::Connected(reply, _) => {

@@ -11,4 +11,5 @@ json_service! {
     DescribeServer = describe_server(DescribeServerRequest) -> DescribeServerResponse, reads true, faults ["AccessDeniedException", "ServerException"];
     DescribeTimeline = describe_timeline(DescribeTimelineRequest) -> DescribeTimelineResponse, reads true, faults ["AccessDeniedException", "ClusterNotFoundException", "InvalidParameterException", "ResourceNotFoundException", "ServerException"];
     ListHistory = list_history(ListHistoryRequest) -> ListHistoryResponse, reads true, faults ["AccessDeniedException", "InvalidParameterException", "ServerException"];
+    Plan = plan(PlanRequest) -> PlanResponse, reads false, faults ["AccessDeniedException", "InvalidParameterException", "ServerException"];
 }

@@ -32,3 +32,11 @@ structure! {
         pub max_results: Option<i64> = optional("maxResults"),
     }
 }
+
+structure! {
+    #[derive(Debug)]
+    pub struct PlanRequest {
+        pub input: Option<String> = optional("input"),
+        pub operation: String = required("operation"),
+    }
+}

@@ -39,3 +39,17 @@ structure! {
         pub next_before_index: Option<i64> = optional("nextBeforeIndex"),
     }
 }
+
+structure! {
+    #[derive(Debug)]
+    pub struct PlanResponse {
+        pub answer: Option<String> = optional("answer"),
+        pub basis: Option<Vec<String>> = optional("basis"),
+        pub blocked: Option<Vec<String>> = optional("blocked"),
+        pub duration_ms: Option<i64> = optional("durationMs"),
+        pub operation: Option<String> = optional("operation"),
+        pub outcome: Option<String> = optional("outcome"),
+        pub peaks: Option<Vec<PlanPeak>> = optional("peaks"),
+        pub steps: Option<Vec<PlanStep>> = optional("steps"),
+    }
+}

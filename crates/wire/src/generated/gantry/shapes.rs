@@ -24,3 +24,28 @@ structure! {
         pub since_accepted_ms: Option<i64> = optional("sinceAcceptedMs"),
     }
 }
+
+structure! {
+    #[derive(Debug)]
+    pub struct PlanPeak {
+        pub container_instance: Option<String> = optional("containerInstance"),
+        pub cpu: Option<i64> = optional("cpu"),
+        pub cpu_offered: Option<i64> = optional("cpuOffered"),
+        pub memory: Option<i64> = optional("memory"),
+        pub memory_offered: Option<i64> = optional("memoryOffered"),
+        pub tasks: Option<i64> = optional("tasks"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
+    pub struct PlanStep {
+        pub action: Option<String> = optional("action"),
+        pub at_ms: Option<i64> = optional("atMs"),
+        pub container_instance: Option<String> = optional("containerInstance"),
+        pub detail: Option<String> = optional("detail"),
+        pub service: Option<String> = optional("service"),
+        pub task: Option<String> = optional("task"),
+        pub task_definition: Option<String> = optional("taskDefinition"),
+    }
+}
