@@ -135,3 +135,34 @@ fn shells_are_told_what_to_complete() {
     }
     gantry.take_down_nothing();
 }
+
+#[test]
+fn a_plan_tells_what_an_update_then_does() {
+    let gantry = Gantry::up();
+    let first = file(&gantry, "planned", WAIT);
+    json_of(&gantry, &["service", "create", "web", &first, "-n", "2"]);
+    let before = gantry.ecs("ListTasks", json!({}))["taskArns"].clone();
+    let data_dir = gantry.data_dir().to_string_lossy().into_owned();
+    let plan = |extra: &[&str]| {
+        let verb = ["plan", "--data-dir", &data_dir, "--output", "json", "update-service", "--service", "web"];
+        let mut command = std::process::Command::new(crate::world::program());
+        let done = command.args(verb).args(extra).output().expect("gantry plan");
+        let plan: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", said(&done)));
+        (done.status.success(), plan)
+    };
+    let (fine, told) = plan(&["--force-new-deployment"]);
+    assert!(fine && told["outcome"] == "COMPLETED", "{told:#}");
+    assert_eq!(gantry.ecs("ListTasks", json!({}))["taskArns"], before, "nothing is altered by a plan");
+    let actions: Vec<&str> =
+        told["steps"].as_array().expect("steps").iter().filter_map(|s| s["action"].as_str()).collect();
+    assert_eq!(actions.iter().filter(|action| **action == "START").count(), 2, "{told:#}");
+    assert!(told["basis"].to_string().contains("the median of 2 of that family"), "{told:#}");
+    let began = std::time::Instant::now();
+    json_of(&gantry, &["service", "update", "web", "--force"]);
+    let took = began.elapsed().as_millis() as i64;
+    let estimate = told["durationMs"].as_i64().expect("an estimate");
+    assert!((estimate / 3..estimate * 3 + 1000).contains(&took), "{estimate} ms were told, {took} ms it took");
+    let (fine, told) = plan(&["--desired-count", "4000"]);
+    assert!(!fine && told["outcome"] == "BLOCKED", "{}", told["blocked"]);
+    gantry.take_down();
+}
