@@ -210,7 +210,7 @@ impl Rehearsal {
 
 /// The host of a task that has one, and whether its agent is there.
 fn host(state: &State, task: &Task) -> Option<(InstanceId, bool)> {
-    let instance = state.instances.get(&task.instance)?;
+    let instance = state.instances.get(&task.instance?)?;
     Some((instance.id, instance.connected))
 }
 

@@ -72,8 +72,8 @@ impl Pace {
             if times.pull_started != 0 && times.pull_stopped != 0 {
                 images.iter().for_each(|image| pace.pulls.add(image.clone(), pull));
             }
-            if times.started != 0 {
-                pace.present.extend(images.into_iter().map(|image| (task.instance, image)));
+            if let (1.., Some(host)) = (times.started, task.instance) {
+                pace.present.extend(images.into_iter().map(|image| (host, image)));
             }
         }
         pace

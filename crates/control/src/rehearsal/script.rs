@@ -44,6 +44,10 @@ impl Script {
                 self.step(state, at, "START", state.tasks.get(&task.id)?, None);
                 Some(task.id)
             }
+            Change::TaskPlaced { id, .. } => {
+                self.step(state, at, "PLACED", state.tasks.get(id)?, None);
+                Some(*id)
+            }
             Change::TaskStopWanted { id, stop, .. } => {
                 self.step(state, at, "STOP", state.tasks.get(id)?, Some(&stop.reason));
                 Some(*id)
@@ -89,7 +93,7 @@ impl Script {
     }
 
     fn step(&mut self, state: &State, at: Millis, action: &str, task: &Task, detail: Option<&str>) {
-        self.touched.insert(task.instance);
+        self.touched.extend(task.instance);
         let service = task.service.and_then(|membership| state.services.get(&membership.service));
         let family = state.families.get(&task.definition.family).map_or("", |family| &family.name);
         self.steps.push(PlanStep {
@@ -97,7 +101,7 @@ impl Script {
             action: Some(action.to_owned()),
             task: Some(self.names.get(&task.id).cloned().unwrap_or_else(|| short(task.id))),
             task_definition: Some(format!("{family}:{}", task.definition.revision)),
-            container_instance: Some(task.instance.to_string()),
+            container_instance: task.instance.map(|instance| instance.to_string()),
             service: service.map(|service| service.name.to_string()),
             detail: detail.map(str::to_owned),
         });
