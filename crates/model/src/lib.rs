@@ -13,6 +13,7 @@ pub mod log;
 pub mod needs;
 pub mod port;
 pub mod project;
+pub mod query;
 pub mod reason;
 pub mod row;
 pub mod service;

@@ -16,6 +16,34 @@ impl Timestamp {
         Self(millis as f64 / 1000.0)
     }
 
+    /// Reads `2018-06-18`, `2018-06-18T22:28:28`, and the latter with `Z` or an offset such as `+00:00`.
+    pub fn from_iso(text: &str) -> Option<Self> {
+        let number = |from: usize, to: usize| digits(text.get(from..to)?);
+        let is = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
+        let date = is(4, b'-') && is(7, b'-');
+        let (year, month, day) = (i64::from(number(0, 4).filter(|_| date)?), number(5, 7)?, number(8, 10)?);
+        if text.len() == 10 {
+            let moment = Moment { year, month, day, hour: 0, minute: 0, second: 0 };
+            return moment.unix().map(|seconds| Self(seconds as f64));
+        }
+        let time = is(10, b'T') && is(13, b':') && is(16, b':');
+        let (hour, minute, second) = (number(11, 13).filter(|_| time)?, number(14, 16)?, number(17, 19)?);
+        let seconds = Moment { year, month, day, hour, minute, second }.unix()? as f64;
+        let ahead = match text.get(19..)? {
+            "" | "Z" => 0.0,
+            offset => {
+                let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+                let size = digits(hours).filter(|h| *h < 24)? * 3_600 + digits(minutes).filter(|m| *m < 60)? * 60;
+                match offset.as_bytes()[0] {
+                    b'+' => f64::from(size),
+                    b'-' => -f64::from(size),
+                    _ => return None,
+                }
+            }
+        };
+        Some(Self(seconds - ahead)).filter(|at| at.0 >= 0.0)
+    }
+
     /// Milliseconds since the epoch; zero for what lies before it.
     pub fn millis(self) -> u64 {
         // A cast of a float saturates, so no value can wrap.
@@ -173,6 +201,21 @@ mod tests {
         assert_eq!(Moment::from_basic("20150830T123600Z").and_then(Moment::unix), Some(1_440_938_160));
         let http = Moment::from_http("Sun, 30 Aug 2015 12:36:00 GMT");
         assert_eq!(http.and_then(Moment::unix), Some(1_440_938_160));
+    }
+
+    #[test]
+    fn iso_dates_have_four_forms() {
+        let read = |text: &str| Timestamp::from_iso(text).map(Timestamp::millis);
+        let whole = Some(1_529_360_908_000);
+        for text in ["2018-06-18T22:28:28+00:00", "2018-06-18T22:28:28Z", "2018-06-18T22:28:28"] {
+            assert_eq!(read(text), whole, "{text}");
+        }
+        assert_eq!(read("2018-06-18"), Some(1_529_280_000_000));
+        assert_eq!(read("2018-06-19T00:28:28+02:00"), whole);
+        for bad in ["", "2018", "2018-06-31", "2018-06-18T", "2018-06-18T22:28", "2018-06-18T22:28:28+2", "é018-06-18"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]
