@@ -1,7 +1,7 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, cluster, gantry as own, instance, log_group, network, run, service, task, task_definition,
+    agent, attribute, cluster, gantry as own, instance, log_group, network, run, service, task, task_definition,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -37,6 +37,9 @@ impl ecs::Ecs<Caller> for Control {
         list_container_instances(ecs::ListContainerInstancesRequest) -> ecs::ListContainerInstancesResponse = instance::list;
         deregister_container_instance(ecs::DeregisterContainerInstanceRequest) -> ecs::DeregisterContainerInstanceResponse = instance::deregister;
         update_container_instances_state(ecs::UpdateContainerInstancesStateRequest) -> ecs::UpdateContainerInstancesStateResponse = instance::update_state;
+        put_attributes(ecs::PutAttributesRequest) -> ecs::PutAttributesResponse = attribute::put;
+        delete_attributes(ecs::DeleteAttributesRequest) -> ecs::DeleteAttributesResponse = attribute::delete;
+        list_attributes(ecs::ListAttributesRequest) -> ecs::ListAttributesResponse = attribute::list;
         create_service(ecs::CreateServiceRequest) -> ecs::CreateServiceResponse = service::create;
         update_service(ecs::UpdateServiceRequest) -> ecs::UpdateServiceResponse = service::update;
         describe_services(ecs::DescribeServicesRequest) -> ecs::DescribeServicesResponse = service::describe;

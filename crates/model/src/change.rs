@@ -3,7 +3,7 @@
 use crate::Millis;
 use crate::cluster::Cluster;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
-use crate::instance::{Instance, InstanceStatus};
+use crate::instance::{Attribute, Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
@@ -51,6 +51,13 @@ pub enum Change {
     },
     /// An instance was deregistered.
     InstanceDeregistered(InstanceId),
+    /// Attributes of an instance were put or deleted: all that it has now.
+    InstanceAttributes {
+        /// Which.
+        id: InstanceId,
+        /// All of them.
+        attributes: Vec<Attribute>,
+    },
     /// An instance was told to drain, or to take tasks again.
     InstanceStatus {
         /// Which.

@@ -70,6 +70,9 @@ impl From<WrittenStatus> for InstanceStatus {
 /// registers.
 pub const ATTRIBUTE_CAPACITY_PROVIDER: &str = "gantry.capacity-provider";
 
+/// How names of attributes begin that only a host itself says.
+pub const RESERVED_ATTRIBUTES: [&str; 3] = ["ecs.", "com.amazonaws.", "gantry."];
+
 /// A container instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
@@ -111,6 +114,9 @@ pub struct Instance {
     /// What runs its containers.
     #[serde(default)]
     pub docker_version: Box<str>,
+    /// Its id as an EC2 instance, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ec2_id: Option<Box<str>>,
     /// When it registered first.
     pub registered_at: Millis,
     /// Raised by each change.
@@ -125,6 +131,13 @@ pub struct Attribute {
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Box<str>>,
+}
+
+impl Attribute {
+    /// It was given by somebody, and not by what the host is and can do.
+    pub fn is_custom(&self) -> bool {
+        !RESERVED_ATTRIBUTES.iter().any(|prefix| self.name.starts_with(prefix))
+    }
 }
 
 impl Instance {

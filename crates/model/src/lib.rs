@@ -6,6 +6,7 @@ pub mod arn;
 pub mod audit;
 pub mod change;
 pub mod cluster;
+pub mod group;
 pub mod health;
 pub mod ids;
 pub mod instance;

@@ -7,6 +7,7 @@ use crate::Millis;
 use crate::arn::Scope;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
+use crate::group::Group;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
@@ -85,6 +86,8 @@ pub(crate) struct Index {
     pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
     pub(crate) instance_ports: BTreeSet<(InstanceId, HostPort, TaskId)>,
+    pub(crate) group_instances: BTreeMap<(ClusterId, Group, InstanceId), u32>,
+    pub(crate) group_subnets: BTreeMap<(ClusterId, Group, u8), u32>,
     pub(crate) log_group_names: BTreeMap<Box<str>, LogGroupId>,
     pub(crate) enis: BTreeMap<EniId, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
@@ -186,6 +189,9 @@ impl State {
                 instance.status = InstanceStatus::Inactive;
                 instance.connected = false;
             }),
+            Change::InstanceAttributes { id, attributes } => {
+                self.alter_instance(*id, |instance| instance.attributes.clone_from(attributes))
+            }
             Change::InstanceStatus { id, status } => self.alter_instance(*id, |instance| instance.status = *status),
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
             Change::ServiceSaid(event) => self.say(event),
@@ -302,6 +308,7 @@ impl State {
     fn reindex(&mut self, task: &Task) {
         let index = &mut self.index;
         index.cluster_tasks.insert((task.cluster, task.id));
+        index.add_to_group(task);
         if let Some(membership) = task.service {
             index.service_tasks.insert((membership.service, task.id));
             if task.status != TaskStatus::Stopped {
@@ -332,6 +339,7 @@ impl State {
     fn unindex(&mut self, task: &Task) {
         let index = &mut self.index;
         index.cluster_tasks.remove(&(task.cluster, task.id));
+        index.take_from_group(task);
         if let Some(membership) = task.service {
             index.service_tasks.remove(&(membership.service, task.id));
             index.live_service_tasks.remove(&(membership.service, membership.deployment, task.id));

@@ -161,6 +161,7 @@ mod tests {
                 agent_version: "".into(),
                 agent_hash: "".into(),
                 docker_version: "".into(),
+                ec2_id: None,
                 registered_at: 0,
                 version: 1,
             })));

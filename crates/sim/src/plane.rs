@@ -273,6 +273,7 @@ impl World {
             Change::InstanceConnection { id, connected, .. } => {
                 format!("InstanceConnection {} {}", instance(id), if *connected { "connected" } else { "gone" })
             }
+            Change::InstanceAttributes { id, .. } => format!("InstanceAttributes {}", instance(id)),
             Change::InstanceStatus { id, status } => format!("InstanceStatus {} {}", instance(id), status.as_str()),
             Change::InstanceDeregistered(id) => format!("InstanceDeregistered {}", instance(id)),
             Change::ServiceCreated(new) => format!("ServiceCreated {}", new.name),

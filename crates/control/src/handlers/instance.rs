@@ -7,6 +7,7 @@ use crate::named;
 use crate::page::Page;
 use model::change::Change;
 use model::instance::{Attribute, Instance, InstanceStatus};
+use model::query::{Expression, InstanceFacts};
 use model::task::TaskStatus;
 use model::{Cluster, InstanceId, State, TaskId};
 use wire::{Fault, ecs};
@@ -17,6 +18,8 @@ const DESCRIBE_MAX: usize = 100;
 const UPDATE_MAX: usize = 10;
 /// Attributes of one instance: the agent's own are about a hundred.
 const ATTRIBUTES_MAX: usize = 256;
+/// The attribute of the zone that an instance stands in.
+const ZONE: &str = "ecs.availability-zone";
 
 /// RegisterContainerInstance. Registering again with the ARN keeps it; the answer repeats every attribute that was sent,
 /// as agents compare them and give up when one is missing.
@@ -32,7 +35,10 @@ pub(crate) fn register(
     };
     let tags = tags(input.tags)?;
     let resources = Resources::read(input.total_resources.as_deref().unwrap_or_default())?;
-    let attributes = attributes(&desk.state, input.attributes.unwrap_or_default())?;
+    let kept = again.as_ref().map_or(&[][..], |again| &again.attributes);
+    let identity = Identity::read(input.instance_identity_document.as_deref());
+    let sent = identity.with(input.attributes.unwrap_or_default());
+    let attributes = attributes(&desk.state, sent, kept)?;
     let version = input.version_info.unwrap_or_default();
     let text = |text: Option<String>| text.unwrap_or_default().into();
     let (cluster, now) = (cluster.id, desk.now);
@@ -54,6 +60,7 @@ pub(crate) fn register(
         agent_version: text(version.agent_version),
         agent_hash: text(version.agent_hash),
         docker_version: text(version.docker_version),
+        ec2_id: identity.id,
         registered_at: again.as_ref().map_or(now, |again| again.registered_at),
         version: again.as_ref().map_or(1, |again| again.version + 1),
     };
@@ -68,6 +75,36 @@ pub(crate) fn register(
 fn known<'a>(state: &'a State, cluster: &Cluster, name: &str) -> Result<&'a Instance, Fault> {
     let found = named::instance(state, cluster, name)?.filter(|instance| instance.is_registered());
     found.ok_or_else(|| ecs::fault::client("The referenced container instance was not found."))
+}
+
+/// What the identity document of an EC2 instance says; other hosts have none.
+#[derive(Default)]
+struct Identity {
+    id: Option<Box<str>>,
+    attributes: Vec<ecs::Attribute>,
+}
+
+impl Identity {
+    fn read(document: Option<&str>) -> Self {
+        const LENGTH_MAX: usize = 16 * 1024;
+        let document = document.filter(|text| text.len() <= LENGTH_MAX);
+        let Some(read) = document.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) else {
+            return Self::default();
+        };
+        let text = |name: &str| read[name].as_str().filter(|text| !text.is_empty() && text.len() <= 128);
+        let named = [("ecs.ami-id", "imageId"), ("ecs.instance-type", "instanceType"), (ZONE, "availabilityZone")];
+        let attribute = |(name, member): (&str, &str)| {
+            let value = Some(text(member)?.to_owned());
+            Some(ecs::Attribute { name: name.to_owned(), value, ..ecs::Attribute::default() })
+        };
+        Self { id: text("instanceId").map(Into::into), attributes: named.into_iter().filter_map(attribute).collect() }
+    }
+
+    /// Its attributes before those that were sent, which win.
+    fn with(&self, sent: Vec<ecs::Attribute>) -> Vec<ecs::Attribute> {
+        let own = self.attributes.iter().filter(|own| sent.iter().all(|sent| sent.name != own.name));
+        own.cloned().chain(sent.iter().cloned()).collect()
+    }
 }
 
 /// What an agent registers of its host.
@@ -106,20 +143,27 @@ impl Resources {
     }
 }
 
-fn attributes(state: &State, wire: Vec<ecs::Attribute>) -> Result<Vec<Attribute>, Fault> {
+/// What an agent sends; what only the control plane knows; and custom ones that an instance has from before, as agents
+/// send theirs at the first registration only.
+fn attributes(state: &State, wire: Vec<ecs::Attribute>, kept: &[Attribute]) -> Result<Vec<Attribute>, Fault> {
     if wire.len() > ATTRIBUTES_MAX {
         return Err(Fault::invalid_parameter(format!("An instance may have at most {ATTRIBUTES_MAX} attributes.")));
     }
-    let own =
-        |attribute: &Attribute| matches!(&*attribute.name, "ecs.availability-zone" | "ecs.vpc-id" | "gantry.vpc-cidr");
-    let sent = wire.into_iter().map(|a| Attribute { name: a.name.into(), value: a.value.map(Into::into) });
-    let mut all: Vec<Attribute> = sent.filter(|attribute| !own(attribute)).collect();
     let vpc = &state.meta().vpc;
-    let zone = vpc.subnets.first().map_or("", |subnet| &subnet.zone);
+    // A host may say in which of the zones it stands; the first is that of all others.
+    let is_zone = |value: &str| vpc.subnets.iter().any(|subnet| &*subnet.zone == value);
+    let zones = wire.iter().filter(|attribute| attribute.name == ZONE).filter_map(|a| a.value.clone());
+    let zone = zones.last().filter(|zone| is_zone(zone));
+    let zone = zone.as_deref().or(vpc.subnets.first().map(|subnet| &*subnet.zone)).unwrap_or("").to_owned();
+    let subnet = vpc.subnets.iter().find(|subnet| *subnet.zone == *zone).map_or("", |subnet| &subnet.id);
     let cidr = vpc.cidr();
-    for (name, value) in [("ecs.availability-zone", zone), ("ecs.vpc-id", &vpc.id), ("gantry.vpc-cidr", &cidr)] {
-        all.push(Attribute { name: name.into(), value: Some(value.into()) });
-    }
+    let own = [(ZONE, &*zone), ("ecs.vpc-id", &*vpc.id), ("ecs.subnet-id", subnet), ("gantry.vpc-cidr", &*cidr)];
+    let sent = wire.into_iter().map(|a| Attribute { name: a.name.into(), value: a.value.map(Into::into) });
+    let mut all: Vec<Attribute> = sent.filter(|sent| own.iter().all(|(name, _)| **name != *sent.name)).collect();
+    all.extend(own.map(|(name, value)| Attribute { name: name.into(), value: Some(value.into()) }));
+    let custom = kept.iter().filter(|kept| kept.is_custom());
+    let fresh: Vec<Attribute> = custom.filter(|kept| all.iter().all(|a| a.name != kept.name)).cloned().collect();
+    all.extend(fresh);
     Ok(all)
 }
 
@@ -184,6 +228,11 @@ pub(crate) fn update_state(
     Ok(ecs::UpdateContainerInstancesStateResponse { container_instances: Some(shown), failures: Some(failures) })
 }
 
+/// Reads an expression of the cluster query language.
+pub(crate) fn expression(text: &str) -> Result<Expression, Fault> {
+    Expression::parse(text).map_err(|mistake| Fault::invalid_parameter(format!("Invalid expression: {mistake}.")))
+}
+
 /// ListContainerInstances: those that are registered, or of one status.
 pub(crate) fn list(
     desk: &mut Desk,
@@ -192,10 +241,11 @@ pub(crate) fn list(
 ) -> Result<ecs::ListContainerInstancesResponse, Fault> {
     let state = &desk.state;
     let cluster = named::cluster(state, input.cluster.as_deref())?;
-    if input.filter.is_some_and(|filter| !filter.is_empty()) {
-        return Err(ecs::fault::client("ListContainerInstances member not supported yet: filter"));
-    }
-    let scope = format!("ListContainerInstances|{}|{:?}", cluster.name, input.status);
+    let filter = input.filter.filter(|filter| !filter.trim().is_empty());
+    let scope = format!("ListContainerInstances|{}|{:?}|{filter:?}", cluster.name, input.status);
+    let filter = filter.as_deref().map(expression).transpose()?;
+    let chosen =
+        |instance: &&Instance| filter.as_ref().is_none_or(|filter| filter.holds(&InstanceFacts::new(state, instance)));
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
     // No instance here is ever between two of these.
     let fits = |instance: &&Instance| match input.status {
@@ -208,6 +258,7 @@ pub(crate) fn list(
     let rest = state
         .cluster_instances(cluster.id)
         .filter(fits)
+        .filter(chosen)
         .filter(|instance| after.is_none_or(|after| instance.id > after));
     let (instances, next_token) = page.take(rest, |instance| instance.id.to_string());
     let arns = instances.into_iter().map(|instance| state.scope().instance(&cluster.name, instance.id)).collect();

@@ -1,6 +1,7 @@
 //! What each operation decides: one file for each noun.
 
 pub(crate) mod agent;
+pub(crate) mod attribute;
 pub(crate) mod cluster;
 pub(crate) mod gantry;
 pub(crate) mod instance;

@@ -82,3 +82,80 @@ fn a_draining_host_takes_no_tasks_and_loses_those_of_services_within_the_bounds(
     assert!(desk.call(node(), "UpdateContainerInstancesState", input("ACTIVE")).is_err());
     assert!(desk.call(operator(), "UpdateContainerInstancesState", input("ACTIVE")).is_ok());
 }
+
+#[test]
+fn attributes_are_put_listed_chosen_by_and_deleted() {
+    let mut desk = Desk::new();
+    let hosts: Vec<String> = (0..3)
+        .map(|n| {
+            desk.instance(
+                n,
+                1000,
+                1000,
+                json!([{"name": "ecs.os-type", "value": "linux"}, {"name": "rack", "value": "r1"}]),
+            )
+        })
+        .collect();
+    let put = |desk: &mut Desk, host: &str, name: &str, value: Value| {
+        let mut attribute = json!({"name": name, "targetType": "container-instance", "targetId": host});
+        if !value.is_null() {
+            attribute["value"] = value;
+        }
+        desk.call(operator(), "PutAttributes", json!({"attributes": [attribute]}))
+    };
+    let answer = put(&mut desk, &hosts[0], "stack", json!("prod")).unwrap();
+    assert_eq!(answer["attributes"][0]["targetId"], json!(hosts[0]));
+    let id = hosts[1].rsplit('/').next().unwrap().to_owned();
+    put(&mut desk, &id, "stack", json!("dev")).unwrap();
+    put(&mut desk, &hosts[1], "ssd", Value::Null).unwrap();
+    let list = |desk: &mut Desk, filter: Value| {
+        let mut input = json!({"targetType": "container-instance"});
+        input.as_object_mut().unwrap().extend(filter.as_object().unwrap().clone());
+        desk.ok("ListAttributes", input)
+    };
+    let found = list(&mut desk, json!({"attributeName": "stack"}));
+    assert_eq!(found["attributes"].as_array().unwrap().len(), 2, "{found}");
+    let found = list(&mut desk, json!({"attributeName": "stack", "attributeValue": "prod"}));
+    assert_eq!(found["attributes"][0]["targetId"], json!(hosts[0]));
+    let (mut names, mut token) = (Vec::new(), json!({"maxResults": 2}));
+    loop {
+        let page = list(&mut desk, token.clone());
+        names.extend(page["attributes"].as_array().unwrap().iter().map(|a| format!("{a}")));
+        let Some(next) = page.get("nextToken") else { break };
+        token = json!({"maxResults": 2, "nextToken": next});
+    }
+    let whole = list(&mut desk, json!({}));
+    let whole: Vec<String> = whole["attributes"].as_array().unwrap().iter().map(|a| format!("{a}")).collect();
+    assert_eq!(names, whole);
+    let chosen = |desk: &mut Desk, filter: &str| {
+        desk.ok("ListContainerInstances", json!({"filter": filter}))["containerInstanceArns"].clone()
+    };
+    assert_eq!(chosen(&mut desk, "attribute:stack == prod"), json!([&hosts[0]]));
+    assert_eq!(chosen(&mut desk, "attribute:stack !exists"), json!([&hosts[2]]));
+    assert_eq!(chosen(&mut desk, &format!("containerInstanceArn == {}", hosts[2])), json!([&hosts[2]]));
+    assert_eq!(chosen(&mut desk, "runningTasksCount == 0 and attribute:rack == r1").as_array().unwrap().len(), 3);
+    let (code, message) = desk.refused("ListContainerInstances", json!({"filter": "attribute:stack = prod"}));
+    assert_eq!(code, "InvalidParameterException");
+    assert!(message.starts_with("Invalid expression: at character 17: expected an operator"), "{message}");
+    // An agent sends custom attributes at its first registration only; they stay.
+    let resources = json!([{"name": "CPU", "integerValue": 1000}, {"name": "MEMORY", "integerValue": 1000}]);
+    let again = json!({"containerInstanceArn": &hosts[0], "totalResources": resources, "attributes": [{"name": "ecs.os-type", "value": "linux"}]});
+    desk.call(node(), "RegisterContainerInstance", again).unwrap();
+    assert_eq!(chosen(&mut desk, "attribute:stack == prod and attribute:rack == r1"), json!([&hosts[0]]));
+    let gone = json!({"attributes": [{"name": "stack", "value": "dev", "targetId": &hosts[0]}]});
+    assert_eq!(desk.refused("DeleteAttributes", gone).0, "TargetNotFoundException");
+    desk.ok("DeleteAttributes", json!({"attributes": [{"name": "stack", "value": "prod", "targetId": &hosts[0]}]}));
+    assert_eq!(chosen(&mut desk, "attribute:stack == prod"), json!([]));
+    for (host, name, value, code) in [
+        (hosts[0].as_str(), "ecs.os-type", json!("x"), "InvalidParameterException"),
+        (&hosts[0], "a b", json!("x"), "InvalidParameterException"),
+        (&hosts[0], "a", json!(" x"), "InvalidParameterException"),
+        (&hosts[0], &"a".repeat(129), json!("x"), "InvalidParameterException"),
+        (&"f".repeat(32), "a", json!("x"), "TargetNotFoundException"),
+    ] {
+        assert_eq!(put(&mut desk, host, name, value).unwrap_err().code, code, "{name}");
+    }
+    // `rack` is one of the ten.
+    (0..9).for_each(|n| drop(put(&mut desk, &hosts[0], &format!("n{n}"), json!("x")).unwrap()));
+    assert_eq!(put(&mut desk, &hosts[0], "n9", json!("x")).unwrap_err().code, "AttributeLimitExceededException");
+}

@@ -4,8 +4,9 @@ use crate::world::{Gantry, fault};
 use serde_json::{Map, Value, json};
 
 /// The operations that have a handler.
-const HANDLED: [&str; 28] = [
+const HANDLED: [&str; 31] = [
     "CreateCluster",
+    "DeleteAttributes",
     "CreateService",
     "DeleteCluster",
     "DeleteService",
@@ -17,12 +18,14 @@ const HANDLED: [&str; 28] = [
     "DescribeTaskDefinition",
     "DescribeTasks",
     "DiscoverPollEndpoint",
+    "ListAttributes",
     "ListClusters",
     "ListContainerInstances",
     "ListServices",
     "ListTaskDefinitionFamilies",
     "ListTaskDefinitions",
     "ListTasks",
+    "PutAttributes",
     "RegisterContainerInstance",
     "RegisterTaskDefinition",
     "RunTask",

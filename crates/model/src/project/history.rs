@@ -29,6 +29,12 @@ pub fn told(change: &Change) -> Told {
         Change::InstanceConnection { id, connected, .. } => {
             ("InstanceConnection", id.to_string(), if *connected { "connected" } else { "disconnected" }.to_owned())
         }
+        Change::InstanceAttributes { id, attributes } => {
+            let custom = attributes.iter().filter(|attribute| attribute.is_custom());
+            let shown =
+                custom.map(|a| a.value.as_deref().map_or(a.name.to_string(), |value| format!("{}={value}", a.name)));
+            ("InstanceAttributes", id.to_string(), shown.collect::<Vec<_>>().join(" "))
+        }
         Change::InstanceStatus { id, status } => ("InstanceStatus", id.to_string(), status.as_str().to_owned()),
         Change::InstanceDeregistered(id) => ("InstanceDeregistered", id.to_string(), String::new()),
         Change::ServiceCreated(service) => ("ServiceCreated", service.name.to_string(), service_detail(service)),

@@ -21,6 +21,7 @@ impl State {
             container_instance_arn: Some(self.scope().instance(self.cluster_name(instance.cluster), instance.id)),
             version: i64::try_from(instance.version).ok(),
             capacity_provider_name: instance.capacity_provider().map(str::to_owned),
+            ec2_instance_id: instance.ec2_id.as_deref().map(str::to_owned),
             version_info: Some(ecs::VersionInfo {
                 agent_version: text(&instance.agent_version),
                 agent_hash: text(&instance.agent_hash),

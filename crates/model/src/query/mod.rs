@@ -9,12 +9,14 @@
 //! nothing, matches nothing and is in no list, so that the negative operators hold for it; no order holds for it.
 
 mod eval;
+mod facts;
 mod parse;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use eval::Facts;
+pub use facts::InstanceFacts;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
