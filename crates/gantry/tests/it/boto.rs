@@ -37,3 +37,10 @@ fn containers_are_checked_ordered_and_share_volumes() {
     python(&gantry, "containers.py");
     gantry.take_down();
 }
+
+#[test]
+fn a_header_asks_what_a_call_would_bring_about() {
+    let gantry = Gantry::up();
+    python(&gantry, "plans.py");
+    gantry.take_down();
+}
