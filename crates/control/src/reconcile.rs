@@ -5,10 +5,12 @@ use crate::check::run::Sizes;
 use crate::desk::Desk;
 use crate::handlers::run::{Order, place_one};
 use model::ServiceId;
+use model::capacity_provider::StrategyItem;
 use model::change::Change;
 use model::cluster::Tag;
 use model::service::{Propagate, Service};
 use model::task::{Desired, Membership, Stop, StopCode};
+use planner::capacity::Spread;
 
 /// Steps of one service in one round; what is left is done in the next.
 const STEPS_MAX: usize = 8;
@@ -53,9 +55,16 @@ fn stop(desk: &mut Desk, id: ServiceId, stops: &[(model::TaskId, String)]) {
 }
 
 fn start(desk: &mut Desk, id: ServiceId, count: u32) {
-    let Some(order) = desk.state.services.get(&id).and_then(|service| order(desk, service)) else { return };
+    let Some((mut order, strategy)) = desk.state.services.get(&id).and_then(|service| order(desk, service)) else {
+        return;
+    };
+    // The ratio is kept over the tasks of the deployment.
+    let live = desk.state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
+    let same = live.filter(|task| task.service == order.service).filter_map(|task| task.provider.as_deref());
+    let mut spread = Spread::new(&strategy, same);
     let mut started = Vec::new();
     for _ in 0..count {
+        order.provider = spread.next().map(Box::from);
         match place_one(desk, &order, None) {
             Ok(task) => started.push(format!("(task {task})")),
             Err(why) => {
@@ -79,8 +88,8 @@ fn say(desk: &mut Desk, id: ServiceId, words: &str) {
     desk.say(id, message);
 }
 
-/// What a task of the PRIMARY deployment is made from.
-fn order(desk: &Desk, service: &Service) -> Option<Order> {
+/// What a task of the PRIMARY deployment is made from, and its capacity provider strategy.
+fn order(desk: &Desk, service: &Service) -> Option<(Order, Vec<StrategyItem>)> {
     let primary = service.primary()?;
     let revision = desk.state.service_revisions.get(&(service.id, primary.revision));
     let definition = desk.state.definitions.get(&primary.definition)?;
@@ -95,7 +104,8 @@ fn order(desk: &Desk, service: &Service) -> Option<Order> {
             tags.push(Tag { key: key.into(), value: value.into() });
         }
     }
-    Some(Order {
+    let strategy = revision.map_or(&service.strategy, |revision| &revision.strategy).clone();
+    let order = Order {
         cluster: service.cluster,
         definition: primary.definition,
         launch_type: revision.map_or(service.launch_type, |revision| revision.launch_type),
@@ -107,7 +117,8 @@ fn order(desk: &Desk, service: &Service) -> Option<Order> {
         group: None,
         started_by: None,
         tags,
-    })
+    };
+    Some((order, strategy))
 }
 
 /// Whether any task of a service is wanted RUNNING; such a service is deleted by force only.

@@ -1,7 +1,8 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, attribute, cluster, gantry as own, instance, log_group, network, run, service, task, task_definition,
+    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, run, service, task,
+    task_definition,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -22,6 +23,11 @@ impl ecs::Ecs<Caller> for Control {
         describe_clusters(ecs::DescribeClustersRequest) -> ecs::DescribeClustersResponse = cluster::describe;
         list_clusters(ecs::ListClustersRequest) -> ecs::ListClustersResponse = cluster::list;
         delete_cluster(ecs::DeleteClusterRequest) -> ecs::DeleteClusterResponse = cluster::delete;
+        put_cluster_capacity_providers(ecs::PutClusterCapacityProvidersRequest) -> ecs::PutClusterCapacityProvidersResponse = capacity_provider::put_cluster;
+        create_capacity_provider(ecs::CreateCapacityProviderRequest) -> ecs::CreateCapacityProviderResponse = capacity_provider::create;
+        update_capacity_provider(ecs::UpdateCapacityProviderRequest) -> ecs::UpdateCapacityProviderResponse = capacity_provider::update;
+        delete_capacity_provider(ecs::DeleteCapacityProviderRequest) -> ecs::DeleteCapacityProviderResponse = capacity_provider::delete;
+        describe_capacity_providers(ecs::DescribeCapacityProvidersRequest) -> ecs::DescribeCapacityProvidersResponse = capacity_provider::describe;
         register_task_definition(ecs::RegisterTaskDefinitionRequest) -> ecs::RegisterTaskDefinitionResponse = task_definition::register;
         describe_task_definition(ecs::DescribeTaskDefinitionRequest) -> ecs::DescribeTaskDefinitionResponse = task_definition::describe;
         list_task_definitions(ecs::ListTaskDefinitionsRequest) -> ecs::ListTaskDefinitionsResponse = task_definition::list;

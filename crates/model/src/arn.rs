@@ -83,6 +83,11 @@ impl Scope<'_> {
         self.ecs(format_args!("task-definition/{family}:{revision}"))
     }
 
+    /// `capacity-provider/<name>`.
+    pub fn capacity_provider(&self, name: &str) -> String {
+        self.ecs(format_args!("capacity-provider/{name}"))
+    }
+
     /// `attachment/<uuid>`.
     pub fn attachment(&self, uuid: &str) -> String {
         self.ecs(format_args!("attachment/{uuid}"))

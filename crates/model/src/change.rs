@@ -1,6 +1,7 @@
 //! The only way to alter state. Every change carries all it needs, so that applying it reads no clock and decides nothing.
 
 use crate::Millis;
+use crate::capacity_provider::CapacityProvider;
 use crate::cluster::Cluster;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Attribute, Instance, InstanceStatus};
@@ -20,8 +21,12 @@ pub enum Change {
     Opened(Box<Meta>),
     /// A cluster was created, or a deleted one of that name taken into use again.
     ClusterCreated(Cluster),
+    /// A cluster was updated: what it is now.
+    ClusterUpdated(Cluster),
     /// A cluster was deleted.
     ClusterDeleted(ClusterId),
+    /// A capacity provider was created, updated or deleted: what it is now.
+    CapacityProviderPut(Box<CapacityProvider>),
     /// A revision was registered, the first of a family with the family.
     TaskDefinitionRegistered {
         /// The family's name.

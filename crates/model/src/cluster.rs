@@ -2,6 +2,7 @@
 //! makes it ACTIVE once more.
 
 use crate::Millis;
+use crate::capacity_provider::StrategyItem;
 use crate::ids::ClusterId;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,12 @@ pub struct Cluster {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    /// Names of its capacity providers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Box<str>>,
+    /// The strategy of requests that say neither a strategy nor a launch type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<StrategyItem>,
     /// Raised by each change.
     pub version: u64,
 }

@@ -4,6 +4,7 @@
 
 pub mod arn;
 pub mod audit;
+pub mod capacity_provider;
 pub mod change;
 pub mod cluster;
 pub mod group;
@@ -27,6 +28,7 @@ pub mod task_definition;
 pub mod vpc;
 pub mod waiting;
 
+pub use capacity_provider::CapacityProvider;
 pub use change::Change;
 pub use cluster::Cluster;
 pub use ids::{ClusterId, EniId, FamilyId, Ids, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};

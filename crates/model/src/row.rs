@@ -33,6 +33,7 @@ pub struct BadRow {
 
 const META: &str = "meta";
 const CLUSTER: &str = "cluster";
+const CAPACITY_PROVIDER: &str = "capacity-provider";
 const FAMILY: &str = "family";
 const DEFINITION: &str = "task-definition";
 const INSTANCE: &str = "container-instance";
@@ -66,6 +67,9 @@ impl State {
         let (kind, key, value) = match touched {
             Touched::Meta => (META, Vec::new(), encode(Some(self.meta()))),
             Touched::Cluster(id) => (CLUSTER, id.0.to_be_bytes().to_vec(), encode(self.clusters.get(id))),
+            Touched::CapacityProvider(name) => {
+                (CAPACITY_PROVIDER, name.as_bytes().to_vec(), encode(self.capacity_providers.get(name)))
+            }
             Touched::Family(id) => (FAMILY, id.0.to_be_bytes().to_vec(), encode(self.families.get(id))),
             Touched::Definition(id) => (DEFINITION, revision_key(*id), encode(self.definitions.get(id))),
             Touched::Instance(id) => (INSTANCE, id.0.to_vec(), encode(self.instances.get(id))),
@@ -95,6 +99,7 @@ impl State {
     pub fn rows(&self) -> Vec<Row> {
         let mut touched = vec![Touched::Meta];
         touched.extend(self.clusters.keys().map(|id| Touched::Cluster(*id)));
+        touched.extend(self.capacity_providers.keys().map(|name| Touched::CapacityProvider(name.clone())));
         touched.extend(self.families.keys().map(|id| Touched::Family(*id)));
         touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
         touched.extend(self.instances.keys().map(|id| Touched::Instance(*id)));
@@ -141,6 +146,7 @@ impl Loader {
 fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
     match kind {
         CLUSTER => drop(state.put_cluster(decode(kind, value)?)),
+        CAPACITY_PROVIDER => drop(state.put_capacity_provider(decode(kind, value)?)),
         FAMILY => state.put_family(decode(kind, value)?),
         DEFINITION => {
             let mut definition: crate::TaskDefinition = decode(kind, value)?;

@@ -10,6 +10,7 @@
 //! own: events, `ServiceRevision`s and `ServiceDeployment`s.
 
 use crate::Millis;
+use crate::capacity_provider::StrategyItem;
 use crate::cluster::Tag;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::task::{LaunchType, Task};
@@ -114,6 +115,9 @@ pub struct Service {
     pub status: ServiceStatus,
     /// Where its tasks run.
     pub launch_type: LaunchType,
+    /// Its capacity provider strategy; none: it has a launch type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<StrategyItem>,
     /// How many tasks it keeps.
     pub desired: u32,
     /// Percent of `desired` that stay healthy through a deployment, rounded up.

@@ -1,6 +1,7 @@
 //! A service revision: what tasks of a service are made from, as it was when somebody wished it. It never changes.
 
 use crate::Millis;
+use crate::capacity_provider::StrategyItem;
 use crate::ids::{RevisionId, ServiceId};
 use crate::task::LaunchType;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,9 @@ pub struct ServiceRevision {
     pub definition: RevisionId,
     /// Where its tasks run.
     pub launch_type: LaunchType,
+    /// Which capacity providers they are asked of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategy: Vec<StrategyItem>,
     /// Positions of their subnets.
     pub subnets: Vec<u8>,
     /// When it was wished.

@@ -5,6 +5,7 @@
 
 use crate::Millis;
 use crate::arn::Scope;
+use crate::capacity_provider::CapacityProvider;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::group::Group;
@@ -48,6 +49,8 @@ pub struct State {
     meta: Meta,
     /// All clusters, deleted ones too.
     pub clusters: BTreeMap<ClusterId, Cluster>,
+    /// All capacity providers that somebody made, deleted ones too.
+    pub capacity_providers: BTreeMap<Box<str>, CapacityProvider>,
     /// All families.
     pub families: BTreeMap<FamilyId, Family>,
     /// All revisions.
@@ -117,6 +120,8 @@ pub enum Touched {
     Meta,
     /// A cluster.
     Cluster(ClusterId),
+    /// A capacity provider.
+    CapacityProvider(Box<str>),
     /// A family.
     Family(FamilyId),
     /// A revision.
@@ -145,6 +150,7 @@ impl State {
         Self {
             meta,
             clusters: BTreeMap::new(),
+            capacity_providers: BTreeMap::new(),
             families: BTreeMap::new(),
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
@@ -166,8 +172,9 @@ impl State {
                 self.meta = (**meta).clone();
                 vec![Touched::Meta]
             }
-            Change::ClusterCreated(cluster) => self.put_cluster(cluster.clone()),
+            Change::ClusterCreated(cluster) | Change::ClusterUpdated(cluster) => self.put_cluster(cluster.clone()),
             Change::ClusterDeleted(id) => self.alter_cluster(*id, |cluster| cluster.active = false),
+            Change::CapacityProviderPut(provider) => self.put_capacity_provider((**provider).clone()),
             Change::TaskDefinitionRegistered { family, definition } => self.register(family, definition),
             Change::TaskDefinitionDeregistered { id, at } => {
                 let Some(definition) = self.definitions.get_mut(id) else { return Vec::new() };
@@ -230,6 +237,12 @@ impl State {
         self.index.cluster_names.insert(cluster.name.clone(), id);
         self.clusters.insert(id, cluster);
         vec![Touched::Cluster(id)]
+    }
+
+    pub(crate) fn put_capacity_provider(&mut self, provider: CapacityProvider) -> Vec<Touched> {
+        let name = provider.name.clone();
+        self.capacity_providers.insert(name.clone(), provider);
+        vec![Touched::CapacityProvider(name)]
     }
 
     fn alter_cluster(&mut self, id: ClusterId, alter: impl FnOnce(&mut Cluster)) -> Vec<Touched> {

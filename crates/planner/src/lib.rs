@@ -2,6 +2,7 @@
 //! and time in, a plan out.
 #![forbid(unsafe_code)]
 
+pub mod capacity;
 pub mod service;
 
 use model::instance::{ATTRIBUTE_ENI, Instance, InstanceStatus};
@@ -70,7 +71,9 @@ fn in_reach(instance: &Instance, ask: &Ask<'_>) -> bool {
         LaunchType::Fargate => instance.fargate_capacity().is_some(),
         LaunchType::Ec2 | LaunchType::External => instance.cluster == ask.cluster,
     };
-    let provided = ask.provider.is_none_or(|name| instance.capacity_provider() == Some(name));
+    // The providers of Fargate are the pool itself.
+    let pool = ask.launch_type == LaunchType::Fargate;
+    let provided = ask.provider.is_none_or(|name| pool || instance.capacity_provider() == Some(name));
     instance.status == InstanceStatus::Active
         && reach
         && provided
@@ -135,6 +138,8 @@ mod tests {
             active: true,
             created_at: 0,
             tags: Vec::new(),
+            providers: Vec::new(),
+            strategy: Vec::new(),
             version: 1,
         }));
         for (n, (cpu, memory, connected)) in hosts.iter().enumerate() {

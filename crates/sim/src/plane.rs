@@ -262,6 +262,8 @@ impl World {
         match change {
             Change::Opened(_) => "Opened".to_owned(),
             Change::ClusterCreated(cluster) => format!("ClusterCreated {}", cluster.name),
+            Change::ClusterUpdated(cluster) => format!("ClusterUpdated {}", cluster.name),
+            Change::CapacityProviderPut(provider) => format!("CapacityProviderPut {}", provider.name),
             Change::ClusterDeleted(id) => format!("ClusterDeleted {}", id.0),
             Change::TaskDefinitionRegistered { family, definition } => {
                 format!("TaskDefinitionRegistered {family}:{}", definition.id.revision)

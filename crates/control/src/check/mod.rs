@@ -1,6 +1,7 @@
 //! What makes a request right: the rules of the API reference and the developer guide that the model does not carry.
 
 mod attributes;
+pub(crate) mod capacity;
 mod container;
 mod ports;
 pub(crate) mod run;

@@ -41,7 +41,6 @@ fn filled<T>(list: &Option<Vec<T>>) -> bool {
 /// Members of RunTask without an engine.
 pub(crate) fn unsupported_of_run(input: &ecs::RunTaskRequest) -> Result<(), Fault> {
     refuse_used(&[
-        ("capacityProviderStrategy", filled(&input.capacity_provider_strategy)),
         ("enableExecuteCommand", input.enable_execute_command == Some(true)),
         ("placementConstraints", filled(&input.placement_constraints)),
         ("placementStrategy", filled(&input.placement_strategy)),

@@ -17,7 +17,6 @@ fn refuse_used(members: &[(&str, bool)]) -> Result<(), Fault> {
 macro_rules! common_members {
     ($input:expr) => {
         refuse_used(&[
-            ("capacityProviderStrategy", filled(&$input.capacity_provider_strategy)),
             ("gatewayConnectors", filled(&$input.gateway_connectors)),
             ("loadBalancers", filled(&$input.load_balancers)),
             ("monitoring", $input.monitoring.is_some()),

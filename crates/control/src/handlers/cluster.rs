@@ -2,9 +2,11 @@
 
 use super::{missing, tags};
 use crate::authorize::Caller;
+use crate::check::capacity as check;
 use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
+use model::capacity_provider::StrategyItem;
 use model::change::Change;
 use model::cluster::{Cluster, Tag, is_valid_name};
 use model::service::ServiceStatus;
@@ -17,14 +19,24 @@ const DESCRIBE_MAX: usize = 100;
 /// The cluster that requests mean when they name none exists from the start.
 pub(crate) fn ensure_default(desk: &mut Desk) {
     if desk.state.cluster_named(DEFAULT).is_none() {
-        put(desk, DEFAULT, Vec::new());
+        put(desk, DEFAULT, Made::default());
     }
 }
 
-fn put(desk: &mut Desk, name: &str, tags: Vec<Tag>) {
+/// What a cluster is made with.
+#[derive(Default)]
+struct Made {
+    tags: Vec<Tag>,
+    providers: Vec<Box<str>>,
+    strategy: Vec<StrategyItem>,
+}
+
+fn put(desk: &mut Desk, name: &str, made: Made) {
     let old = desk.state.cluster_named(name);
     let (id, version) = old.map_or((desk.state.next_cluster(), 1), |old| (old.id, old.version + 1));
-    let cluster = Cluster { id, name: name.into(), active: true, created_at: desk.now, tags, version };
+    let Made { tags, providers, strategy } = made;
+    let created_at = desk.now;
+    let cluster = Cluster { id, name: name.into(), active: true, created_at, tags, providers, strategy, version };
     desk.commit(Change::ClusterCreated(cluster));
 }
 
@@ -40,24 +52,21 @@ pub(crate) fn create(
         let message = "Invalid cluster name: 1 to 255 letters, digits, hyphens and underscores are allowed.";
         return Err(Fault::invalid_parameter(message));
     }
-    let filled = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let enables = |setting: &ecs::ClusterSetting| setting.value.as_deref().is_some_and(|value| value != "disabled");
     let unsupported = [
         ("settings (containerInsights)", input.settings.as_deref().unwrap_or_default().iter().any(enables)),
         ("configuration", input.configuration.is_some()),
-        ("capacityProviders", filled(&input.capacity_providers)),
-        (
-            "defaultCapacityProviderStrategy",
-            input.default_capacity_provider_strategy.as_ref().is_some_and(|list| !list.is_empty()),
-        ),
         ("serviceConnectDefaults", input.service_connect_defaults.is_some()),
     ];
     if let Some((member, _)) = unsupported.iter().find(|(_, used)| *used) {
         return Err(ecs::fault::client(format!("CreateCluster member not supported yet: {member}")));
     }
     let tags = tags(input.tags)?;
+    let providers = check::providers(&desk.state, &input.capacity_providers.unwrap_or_default())?;
+    let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
+    let strategy = check::strategy(&desk.state, &providers, &strategy)?;
     if !desk.state.cluster_named(&name).is_some_and(|cluster| cluster.active) {
-        put(desk, &name, tags);
+        put(desk, &name, Made { tags, providers, strategy });
     }
     let all = [ecs::ClusterField::Tags, ecs::ClusterField::Settings];
     let cluster = named::cluster(&desk.state, Some(&name))?;

@@ -5,6 +5,7 @@ use crate::authorize::{Caller, Principal};
 use crate::desk::Desk;
 use crate::named;
 use model::task::Phase;
+use model::waiting::Waiting;
 use wire::{Fault, Timestamp, gantry, sts};
 
 /// sts:GetCallerIdentity: the operator is the account's root, a node a role session.
@@ -43,7 +44,19 @@ pub(crate) fn timeline(
     Ok(gantry::DescribeTimelineResponse {
         task_arn: Some(state.task_arn(task)),
         phases: Some(reached.map(phase).collect()),
+        waiting: task.waiting.as_deref().map(waiting),
     })
+}
+
+/// Why a task has no place yet.
+fn waiting(waiting: &Waiting) -> gantry::Waiting {
+    gantry::Waiting {
+        reason: Some(waiting.code.to_string()),
+        detail: Some(waiting.detail.to_string()),
+        first_seen: Some(Timestamp::from_millis(waiting.first_seen)),
+        last_seen: Some(Timestamp::from_millis(waiting.last_seen)),
+        count: Some(i64::from(waiting.count)),
+    }
 }
 
 /// gantry:DescribeServer.

@@ -2,11 +2,12 @@
 //! on AWS; everything else about a request is right or it is refused whole.
 
 use super::tags;
-use super::task::launch_type;
 use crate::authorize::Caller;
+use crate::check::capacity::{Reach, reach};
 use crate::check::run as check;
 use crate::desk::Desk;
 use crate::named;
+use crate::waiting;
 use model::change::{Change, ClientToken};
 use model::cluster::Tag;
 use model::port::HostPort;
@@ -17,6 +18,7 @@ use model::task::{
 };
 use model::waiting::{WAITING_MAX, Waiting};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
+use planner::capacity::Spread;
 use planner::{Ask, Place};
 use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
@@ -62,15 +64,20 @@ pub(crate) fn run_task(
     if !(1..=COUNT_MAX).contains(&count) {
         return Err(Fault::invalid_parameter(format!("Count should be between 1 and {COUNT_MAX}, got {count}.")));
     }
-    let asked = input.launch_type;
-    let launch_type = launch_type(asked.unwrap_or(ecs::LaunchType::Ec2));
-    let launch_type = launch_type.ok_or_else(|| check::unsupported("launchType (MANAGED_INSTANCES)"))?;
+    let strategy = input.capacity_provider_strategy.take();
+    let known = &desk.state.clusters[&cluster];
+    let Reach { launch_type, strategy } = reach(&desk.state, known, input.launch_type, strategy.as_deref())?;
     let order = order(desk, cluster, launch_type, Asked::from(input))?;
-    if launch_type == LaunchType::Ec2 && desk.state.cluster_instances(cluster).all(|instance| !instance.is_registered())
+    let provided = !strategy.is_empty();
+    if launch_type == LaunchType::Ec2
+        && !provided
+        && desk.state.cluster_instances(cluster).all(|instance| !instance.is_registered())
     {
         return Err(Fault::invalid_parameter("No Container Instances were found in your cluster."));
     }
-    let (tasks, failures) = place_all(desk, &order, (0..count).map(|_| None).collect());
+    let mut spread = Spread::new(&strategy, std::iter::empty());
+    let orders = (0..count).map(|_| (None, spread.next().map(Box::from))).collect();
+    let (tasks, failures) = place_all(desk, order, orders);
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         let token = ClientToken { cluster, token: token.into(), digest, tasks: tasks.clone(), at: desk.now };
         desk.commit(Change::ClientTokenUsed(Box::new(token)));
@@ -97,7 +104,7 @@ pub(crate) fn start_task(
     }
     let cluster = cluster.id;
     let order = order(desk, cluster, LaunchType::Ec2, Asked::from(input))?;
-    let (tasks, unplaced) = place_all(desk, &order, instances);
+    let (tasks, unplaced) = place_all(desk, order, instances.into_iter().map(|instance| (instance, None)).collect());
     failures.extend(unplaced);
     Ok(ecs::StartTaskResponse { tasks: Some(shown(desk, &tasks)), failures: Some(failures) })
 }
@@ -174,13 +181,19 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
     })
 }
 
-/// Places one task after the other, each on what the one before has left. `None`: any instance.
-fn place_all(desk: &mut Desk, order: &Order, instances: Vec<Option<InstanceId>>) -> (Vec<TaskId>, Vec<ecs::Failure>) {
+/// The instance that a task must be on and the capacity provider that it is asked of, where there are such.
+type Wish = (Option<InstanceId>, Option<Box<str>>);
+
+/// Places one task after the other, each on what the one before has left.
+fn place_all(desk: &mut Desk, mut order: Order, wishes: Vec<Wish>) -> (Vec<TaskId>, Vec<ecs::Failure>) {
+    // What waits is older than what is asked for now.
+    waiting::retry(desk);
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
-    for instance in instances {
-        match place_one(desk, order, instance) {
+    for (instance, provider) in wishes {
+        order.provider = provider;
+        match place_one(desk, &order, instance) {
             Ok(task) => tasks.push(task),
-            Err(why) => failures.push(failure(desk, order, &why)),
+            Err(why) => failures.push(failure(desk, &order, &why)),
         }
     }
     (tasks, failures)

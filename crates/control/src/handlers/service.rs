@@ -4,11 +4,13 @@ use super::service_deployment as deployment;
 use super::task::launch_type;
 use super::{check_names, missing, tags};
 use crate::authorize::Caller;
+use crate::check::capacity::{Reach, reach, strategy};
 use crate::check::{run as check_run, service as check};
 use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use crate::reconcile::has_tasks;
+use model::capacity_provider::launch_type as provider_launch_type;
 use model::change::Change;
 use model::cluster::is_valid_name;
 use model::service::{Propagate, Service, ServiceStatus};
@@ -75,8 +77,8 @@ fn wished(
     digest: [u8; 16],
 ) -> Result<(Service, RevisionId), Fault> {
     check::unsupported_of_create(&input)?;
-    let launch_type = launch_type(input.launch_type.unwrap_or(ecs::LaunchType::Ec2));
-    let launch_type = launch_type.ok_or_else(|| check_run::unsupported("launchType (MANAGED_INSTANCES)"))?;
+    let Reach { launch_type, strategy } =
+        reach(&desk.state, cluster, input.launch_type, input.capacity_provider_strategy.as_deref())?;
     let name =
         input.task_definition.as_deref().ok_or_else(|| Fault::invalid_parameter("TaskDefinition can not be blank."))?;
     let definition = definition(&desk.state, name, launch_type)?;
@@ -91,6 +93,7 @@ fn wished(
         name: input.service_name.into(),
         status: ServiceStatus::Active,
         launch_type,
+        strategy,
         desired: check::desired(desired)?,
         minimum_healthy,
         maximum,
@@ -162,7 +165,15 @@ pub(crate) fn update(
     (service.minimum_healthy, service.maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
     service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
+    if let Some(items) = &input.capacity_provider_strategy {
+        let strategy = strategy(&desk.state, &cluster.providers, items)?;
+        let launch = strategy.first().map_or(service.launch_type, |item| provider_launch_type(&item.provider));
+        new |= (&strategy, launch) != (&service.strategy, service.launch_type);
+        (service.strategy, service.launch_type) = (strategy, launch);
+    }
     let current = service.primary().map(|deployment| deployment.definition);
+    let fits = |id: RevisionId| check_run::can_act(&desk.state.definitions[&id], service.launch_type);
+    current.filter(|_| input.capacity_provider_strategy.is_some()).map_or(Ok(()), fits)?;
     let wanted = match input.task_definition.as_deref() {
         Some(name) => Some(definition(&desk.state, name, service.launch_type)?),
         None => current,
@@ -231,7 +242,7 @@ pub(crate) fn list(
     let fitting = state.cluster_services(cluster.id).filter(|service| {
         !daemon
             && service.status != ServiceStatus::Inactive
-            && wanted.is_none_or(|wanted| wanted == Some(service.launch_type))
+            && wanted.is_none_or(|wanted| wanted == Some(service.launch_type) && service.strategy.is_empty())
     });
     let rest = fitting.filter(|service| page.after().is_none_or(|after| &*service.name > after));
     let (services, next_token) = page.take(rest, |service| service.name.to_string());

@@ -20,6 +20,7 @@ pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: Revision
         number: digits(desk),
         definition,
         launch_type: service.launch_type,
+        strategy: service.strategy.clone(),
         subnets: service.subnets.clone(),
         created_at: now,
     };

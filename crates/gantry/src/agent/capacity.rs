@@ -1,7 +1,9 @@
 //! What a host registers: its cores and memory, what it declares for Fargate, and what it can do.
 
 use anyhow::{Context, Result};
-use model::instance::{ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL};
+use model::instance::{
+    ATTRIBUTE_CAPACITY_PROVIDER, ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL,
+};
 use wire::ecs;
 
 /// Memory kept for the host itself: a twentieth, and at least this.
@@ -47,6 +49,7 @@ pub fn registration(
     cluster: &str,
     arn: Option<String>,
     fargate: Option<FargateFactors>,
+    provider: Option<&str>,
 ) -> Result<ecs::RegisterContainerInstanceRequest> {
     let size = Size::of_this_host()?;
     let resource = |name: &str, value: u32| ecs::Resource {
@@ -75,12 +78,12 @@ pub fn registration(
             agent_hash: None,
             docker_version: Some("gantry".to_owned()),
         }),
-        attributes: Some(attributes(size, fargate)),
+        attributes: Some(attributes(size, fargate, provider)),
         ..ecs::RegisterContainerInstanceRequest::default()
     })
 }
 
-fn attributes(size: Size, fargate: Option<FargateFactors>) -> Vec<ecs::Attribute> {
+fn attributes(size: Size, fargate: Option<FargateFactors>, provider: Option<&str>) -> Vec<ecs::Attribute> {
     let mut list = vec![
         (ATTRIBUTE_ENI, None),
         ("ecs.capability.task-eni", None),
@@ -98,6 +101,7 @@ fn attributes(size: Size, fargate: Option<FargateFactors>) -> Vec<ecs::Attribute
         list.push((ATTRIBUTE_FARGATE_CPU, Some(times(size.cpu, factors.cpu).to_string())));
         list.push((ATTRIBUTE_FARGATE_MEMORY, Some(times(size.memory, factors.memory).to_string())));
     }
+    list.extend(provider.map(|name| (ATTRIBUTE_CAPACITY_PROVIDER, Some(name.to_owned()))));
     list.into_iter()
         .map(|(name, value)| ecs::Attribute { name: name.to_owned(), value, ..Default::default() })
         .collect()
@@ -115,10 +119,13 @@ mod tests {
 
     #[test]
     fn the_pool_is_declared_with_its_factors() {
-        let list = attributes(Size { cpu: 2048, memory: 1000 }, Some(FargateFactors { cpu: 16.0, memory: 1.5 }));
+        let factors = FargateFactors { cpu: 16.0, memory: 1.5 };
+        let list = attributes(Size { cpu: 2048, memory: 1000 }, Some(factors), Some("blue"));
         let value = |name: &str| list.iter().find(|a| a.name == name).and_then(|a| a.value.clone());
         assert_eq!(value(ATTRIBUTE_FARGATE_CPU).as_deref(), Some("32768"));
         assert_eq!(value(ATTRIBUTE_FARGATE_MEMORY).as_deref(), Some("1500"));
-        assert!(attributes(Size { cpu: 1, memory: 1 }, None).iter().all(|a| a.name != ATTRIBUTE_POOL));
+        assert_eq!(value(ATTRIBUTE_CAPACITY_PROVIDER).as_deref(), Some("blue"));
+        let list = attributes(Size { cpu: 1, memory: 1 }, None, None);
+        assert!(list.iter().all(|a| a.name != ATTRIBUTE_POOL && a.name != ATTRIBUTE_CAPACITY_PROVIDER));
     }
 }

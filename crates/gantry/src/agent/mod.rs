@@ -46,6 +46,8 @@ pub struct AgentConfig {
     pub cluster: String,
     /// Capacity it declares for Fargate tasks; `None`: it is not in the pool.
     pub fargate: Option<FargateFactors>,
+    /// The capacity provider that the host belongs to.
+    pub capacity_provider: Option<String>,
     /// Registries (`host:port`) without TLS, besides those on loopback.
     pub insecure_registries: Vec<String>,
     /// The control plane, with the node's key.

@@ -3,9 +3,11 @@
 use super::service;
 use super::shown::{ago, table};
 use super::target::Target;
+use super::timeline;
 use anyhow::Result;
 use clap::Args;
 use comfy_table::Table;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use wire::{ToJson, ecs};
 
@@ -40,7 +42,13 @@ impl Ps {
                     if !services.is_empty() {
                         println!("{}\n", service::listed(&services));
                     }
-                    println!("{}", listed(&tasks));
+                    let mut waits = BTreeMap::new();
+                    for task in tasks.iter().filter(|task| may_wait(task)) {
+                        let arn = task.task_arn.clone().unwrap_or_default();
+                        let timeline = timeline::fetch(&client, &self.target.cluster, arn.clone()).await?;
+                        waits.extend(timeline::waiting(&timeline).map(|why| (arn, why)));
+                    }
+                    println!("{}", listed(&tasks, &waits));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -52,9 +60,13 @@ fn created(task: &ecs::Task) -> f64 {
     task.created_at.map_or(0.0, |at| at.0)
 }
 
-fn listed(tasks: &[ecs::Task]) -> Table {
-    let mut table =
-        table(["TASK", "GROUP", "DEFINITION", "STATUS", "HEALTH", "WHERE", "SINCE", "CONTAINERS", "WHY STOPPED"]);
+/// A task of a capacity provider that no host has yet.
+fn may_wait(task: &ecs::Task) -> bool {
+    task.last_status.as_deref() == Some("PROVISIONING") && task.attachments.as_deref().unwrap_or_default().is_empty()
+}
+
+fn listed(tasks: &[ecs::Task], waits: &BTreeMap<String, String>) -> Table {
+    let mut table = table(["TASK", "GROUP", "DEFINITION", "STATUS", "HEALTH", "WHERE", "SINCE", "CONTAINERS", "WHY"]);
     for task in tasks {
         let arn = task.task_arn.as_deref().unwrap_or("");
         let definition = link::acs::id_of(task.task_definition_arn.as_deref().unwrap_or(""));
@@ -67,7 +79,7 @@ fn listed(tasks: &[ecs::Task]) -> Table {
             place(task),
             since(task),
             containers(task),
-            task.stopped_reason.clone().unwrap_or_default(),
+            task.stopped_reason.clone().or_else(|| waits.get(arn).cloned()).unwrap_or_default(),
         ]);
     }
     table

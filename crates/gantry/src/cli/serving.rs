@@ -64,6 +64,9 @@ pub struct NodeFlags {
     /// Registry without TLS, HOST:PORT; may be repeated (those on loopback need no flag)
     #[arg(long, value_name = "HOST:PORT")]
     pub insecure_registry: Vec<String>,
+    /// Capacity provider that this host belongs to
+    #[arg(long, value_name = "NAME")]
+    pub capacity_provider: Option<String>,
 }
 
 /// Fargate factors, checked.

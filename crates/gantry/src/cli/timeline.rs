@@ -1,5 +1,6 @@
 //! `gantry timeline`: where the milliseconds of a start went.
 
+use super::shown::ago;
 use super::target::Target;
 use crate::client::Client;
 use anyhow::{Result, bail};
@@ -52,5 +53,13 @@ pub fn text(timeline: &gantry::DescribeTimelineResponse) -> String {
     for phase in timeline.phases.as_deref().unwrap_or_default() {
         text += &format!("{:>8} ms  {}\n", phase.since_accepted_ms.unwrap_or(0), phase.name.as_deref().unwrap_or(""));
     }
-    text
+    text + &waiting(timeline).map(|why| format!("waits for room: {why}\n")).unwrap_or_default()
+}
+
+/// Why a task has no place yet, in a line.
+pub fn waiting(timeline: &gantry::DescribeTimelineResponse) -> Option<String> {
+    let waiting = timeline.waiting.as_ref()?;
+    let (reason, detail) = (waiting.reason.as_deref()?, waiting.detail.as_deref().unwrap_or(""));
+    let since = waiting.first_seen.map(|at| format!(" (for {})", ago(at.millis()))).unwrap_or_default();
+    Some(format!("{reason}: {detail}{since}"))
 }

@@ -4,14 +4,17 @@ use crate::world::{Gantry, fault};
 use serde_json::{Map, Value, json};
 
 /// The operations that have a handler.
-const HANDLED: [&str; 31] = [
+const HANDLED: &[&str] = &[
+    "CreateCapacityProvider",
     "CreateCluster",
     "DeleteAttributes",
     "CreateService",
+    "DeleteCapacityProvider",
     "DeleteCluster",
     "DeleteService",
     "DeregisterContainerInstance",
     "DeregisterTaskDefinition",
+    "DescribeCapacityProviders",
     "DescribeClusters",
     "DescribeContainerInstances",
     "DescribeServices",
@@ -26,6 +29,7 @@ const HANDLED: [&str; 31] = [
     "ListTaskDefinitions",
     "ListTasks",
     "PutAttributes",
+    "PutClusterCapacityProviders",
     "RegisterContainerInstance",
     "RegisterTaskDefinition",
     "RunTask",
@@ -34,6 +38,7 @@ const HANDLED: [&str; 31] = [
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",
+    "UpdateCapacityProvider",
     "UpdateContainerInstancesState",
     "UpdateService",
 ];

@@ -46,8 +46,8 @@ impl State {
             statistics: Some(if include.statistics { self.statistics(cluster) } else { Vec::new() }),
             tags: Some(if include.tags { super::tags(&cluster.tags) } else { Vec::new() }),
             settings: Some(if include.settings { settings() } else { Vec::new() }),
-            capacity_providers: Some(Vec::new()),
-            default_capacity_provider_strategy: Some(Vec::new()),
+            capacity_providers: Some(cluster.providers.iter().map(|name| name.to_string()).collect()),
+            default_capacity_provider_strategy: Some(super::strategy(&cluster.strategy)),
             ..ecs::Cluster::default()
         }
     }

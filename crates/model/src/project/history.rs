@@ -18,6 +18,11 @@ pub fn told(change: &Change) -> Told {
     let (kind, subject, detail) = match change {
         Change::Opened(meta) => ("Opened", meta.account.to_string(), format!("{} {}", meta.region, meta.vpc.cidr())),
         Change::ClusterCreated(cluster) => ("ClusterCreated", cluster.name.to_string(), String::new()),
+        Change::ClusterUpdated(cluster) => ("ClusterUpdated", cluster.name.to_string(), String::new()),
+        Change::CapacityProviderPut(provider) => {
+            let shown = if provider.active { "ACTIVE" } else { "INACTIVE" };
+            ("CapacityProviderPut", provider.name.to_string(), shown.to_owned())
+        }
         Change::ClusterDeleted(id) => ("ClusterDeleted", id.0.to_string(), String::new()),
         Change::TaskDefinitionRegistered { family, definition } => {
             ("TaskDefinitionRegistered", format!("{family}:{}", definition.id.revision), String::new())

@@ -1,8 +1,10 @@
 //! State as AWS shows it: the wire shapes of our nouns. Reading only.
 
+pub use capacity_provider::strategy;
 pub use network::mac as mac_text;
 pub use service::Health;
 
+mod capacity_provider;
 mod cluster;
 pub mod history;
 mod instance;

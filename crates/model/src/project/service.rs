@@ -2,6 +2,7 @@
 //! who waits for `runningCount` is told too early; neither is one that was healthy and is not any more.
 
 use crate::Millis;
+use crate::capacity_provider::StrategyItem;
 use crate::service::{Deployment, Rollout, Service};
 use crate::state::State;
 use crate::task::{Desired, LaunchType, Task, TaskStatus};
@@ -75,7 +76,8 @@ impl State {
             desired_count: Some(count(service.desired)),
             running_count: Some(count(running)),
             pending_count: Some(count(pending)),
-            launch_type: Some(launch_type(service.launch_type)),
+            launch_type: service.strategy.is_empty().then(|| launch_type(service.launch_type)),
+            capacity_provider_strategy: shown_strategy(&service.strategy),
             platform_version: platform(service, "1.4.0"),
             platform_family: platform(service, "Linux"),
             task_definition: definition,
@@ -120,6 +122,8 @@ impl State {
             (Rollout::InProgress, None) => said("in progress"),
             (Rollout::InProgress, Some(trouble)) => format!("{} {trouble}", said("in progress")),
         };
+        let revision = self.service_revisions.get(&(service.id, deployment.revision));
+        let strategy = revision.map_or(&service.strategy, |revision| &revision.strategy);
         ecs::Deployment {
             id: Some(deployment.id()),
             status: Some(if primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
@@ -130,7 +134,8 @@ impl State {
             failed_tasks: Some(count(deployment.failed)),
             created_at: super::time(deployment.created_at),
             updated_at: super::time(deployment.updated_at),
-            launch_type: Some(launch_type(service.launch_type)),
+            launch_type: strategy.is_empty().then(|| launch_type(service.launch_type)),
+            capacity_provider_strategy: shown_strategy(strategy),
             platform_version: platform(service, "1.4.0"),
             platform_family: platform(service, "Linux"),
             network_configuration: self.network_configuration(service),
@@ -155,6 +160,11 @@ impl State {
             }),
         })
     }
+}
+
+/// A service with a launch type shows that instead.
+fn shown_strategy(items: &[StrategyItem]) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
+    (!items.is_empty()).then(|| super::strategy(items))
 }
 
 fn platform(service: &Service, text: &str) -> Option<String> {

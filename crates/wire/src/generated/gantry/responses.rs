@@ -29,6 +29,7 @@ structure! {
     pub struct DescribeTimelineResponse {
         pub phases: Option<Vec<Phase>> = optional("phases"),
         pub task_arn: Option<String> = optional("taskArn"),
+        pub waiting: Option<Waiting> = optional("waiting"),
     }
 }
 

@@ -49,3 +49,14 @@ structure! {
         pub task_definition: Option<String> = optional("taskDefinition"),
     }
 }
+
+structure! {
+    #[derive(Debug)]
+    pub struct Waiting {
+        pub count: Option<i64> = optional("count"),
+        pub detail: Option<String> = optional("detail"),
+        pub first_seen: Option<Timestamp> = optional("firstSeen"),
+        pub last_seen: Option<Timestamp> = optional("lastSeen"),
+        pub reason: Option<String> = optional("reason"),
+    }
+}
