@@ -2,7 +2,7 @@
 //! `--bless` it writes the transcripts of the scenarios anew. The worlds themselves are in the crate `sim`.
 
 use anyhow::{Context, bail};
-use sim::{Options, Outcome};
+use sim::{Options, Outcome, Planted};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Print the whole trace
     #[arg(long)]
     trace: bool,
+    /// Put a bug in on purpose: its name, or a wrong one to see all
+    #[arg(long)]
+    planted: Option<Planted>,
     /// Go on after a failure and count
     #[arg(long)]
     all: bool,
@@ -38,7 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return bless();
     }
     let seeds = arguments.seed.map_or(arguments.seeds.clone(), |seed| seed..seed + 1);
-    let options = Options { keep_trace: arguments.trace };
+    let options = Options { keep_trace: arguments.trace, planted: arguments.planted };
     let begin = Instant::now();
     let (mut runs, mut events, mut failures) = (0u64, 0, Vec::new());
     for seed in seeds {

@@ -60,7 +60,8 @@ impl Agent {
         Identity { cluster: self.cluster.clone(), container_instance_arn }
     }
 
-    fn registration(&self) -> ecs::RegisterContainerInstanceRequest {
+    /// What it says of itself; `memory` is what it says to have.
+    fn registration(&self, memory: u32) -> ecs::RegisterContainerInstanceRequest {
         let attribute = |name: &str, value: Option<String>| ecs::Attribute {
             name: name.to_owned(),
             value,
@@ -79,9 +80,9 @@ impl Agent {
                 attribute(ATTRIBUTE_ENI, None),
                 attribute(ATTRIBUTE_POOL, Some("fargate".to_owned())),
                 attribute(ATTRIBUTE_FARGATE_CPU, Some((self.cpu * 4).to_string())),
-                attribute(ATTRIBUTE_FARGATE_MEMORY, Some(self.memory.to_string())),
+                attribute(ATTRIBUTE_FARGATE_MEMORY, Some(memory.to_string())),
             ]),
-            total_resources: Some(vec![resource("CPU", self.cpu), resource("MEMORY", self.memory)]),
+            total_resources: Some(vec![resource("CPU", self.cpu), resource("MEMORY", memory)]),
             version_info: Some(ecs::VersionInfo { agent_version: Some("0.1.0".to_owned()), ..Default::default() }),
             ..Default::default()
         }
@@ -169,7 +170,7 @@ impl World {
         }
         let again = known.host.arn.is_some();
         if !again || known.failures == 0 {
-            let request = ecs::Request::from(known.registration());
+            let request = ecs::Request::from(known.registration(self.planted_memory(known.memory)));
             let asker = Asker::Registration { agent, life };
             let caller = known.caller();
             self.note(format!("node-{agent} registers{}", if again { " again" } else { "" }));

@@ -22,6 +22,7 @@ mod healing;
 mod host;
 mod oracle;
 mod plane;
+mod planted;
 mod random;
 mod script;
 mod services;
@@ -31,6 +32,7 @@ mod wires;
 mod words;
 mod world;
 
+pub use planted::Planted;
 pub use script::{ScriptError, play};
 
 use agenda::Event;
@@ -45,6 +47,8 @@ use world::{START, World};
 pub struct Options {
     /// Keep the whole trace, not only its end.
     pub keep_trace: bool,
+    /// A bug that is put in on purpose, for the checkers to find.
+    pub planted: Option<Planted>,
 }
 
 /// A run in which nothing was broken.
@@ -75,6 +79,8 @@ pub struct Failure {
     pub invariant: String,
     /// Where.
     pub detail: String,
+    /// The bug that was put in on purpose.
+    pub planted: Option<Planted>,
     /// The trace, or its end.
     pub trace: Vec<String>,
 }
@@ -86,7 +92,8 @@ impl fmt::Display for Failure {
         }
         writeln!(f, "seed {}: broken: {}", self.seed, self.invariant)?;
         writeln!(f, "  {}", self.detail)?;
-        write!(f, "replay: cargo xtask sim --seed {} --trace", self.seed)
+        let planted = self.planted.map(|planted| format!(" --planted {planted}")).unwrap_or_default();
+        write!(f, "replay: cargo xtask sim --seed {} --trace{planted}", self.seed)
     }
 }
 
@@ -99,6 +106,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Failure>> {
         (0..shape.between((1, 4))).map(|_| *shape.pick(&[(1024, 2048), (2048, 4096), (4096, 16_384)])).collect();
     let weather = Weather::draw(&mut Stream::new(seed, "weather"));
     let mut world = World::new(seed, weather, &sizes, options.keep_trace);
+    world.planted = options.planted;
     let panicked = catch_unwind(AssertUnwindSafe(|| phases(&mut world, &mut shape))).err();
     if let Some(panic) = panicked {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -110,6 +118,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Failure>> {
             seed,
             invariant: broken.invariant,
             detail: broken.detail,
+            planted: options.planted,
             trace: if options.keep_trace { world.trace.take() } else { world.trace.tail() },
         })),
         None => Ok(Outcome {

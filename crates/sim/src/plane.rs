@@ -34,8 +34,11 @@ impl World {
         };
         self.plane.life += 1;
         let ids = Ids::seeded(crate::trace::fnv(self.seed, format!("ids {}", self.plane.life).as_bytes()));
-        let config =
-            Config { endpoint: "http://127.0.0.1:8580".to_owned(), version: "simulated".to_owned(), settle_ms: 500 };
+        let config = Config {
+            endpoint: "http://127.0.0.1:8580".to_owned(),
+            version: "simulated".to_owned(),
+            settle_ms: self.planted_settle_ms(),
+        };
         self.plane.control = Some(Control::new(self.now, config, state, self.disk.index, ids));
         self.note(format!("plane starts at batch {}", self.disk.index));
         self.plane_plan_round();
@@ -112,10 +115,13 @@ impl World {
         }
         self.plane.rounds += 1;
         let progress = batch.is_some() || self.plane.held.len() > before;
-        if let Some(batch) = batch {
+        if let Some(mut batch) = batch {
+            self.planted_batch(&mut batch);
             self.name_new(&batch.changes);
             let what: Vec<String> = batch.changes.iter().map(|change| self.describe(change)).collect();
             self.note(format!("plane decides batch {}: {}", batch.index, what.join(", ")));
+            self.check_decisions(&batch.changes);
+            self.planted_belief(&batch.changes);
             if let Err(problem) = self.disk.take(batch) {
                 self.fail("batches are numbered without gaps", problem);
             }
@@ -224,7 +230,8 @@ impl World {
 
     /// Lets go what saw nothing but durable batches.
     fn plane_release(&mut self) {
-        while self.plane.held.front().is_some_and(|(index, _)| *index <= self.disk.index) {
+        let haste = self.planted_haste();
+        while self.plane.held.front().is_some_and(|(index, _)| haste || *index <= self.disk.index) {
             let Some((_, output)) = self.plane.held.pop_front() else { return };
             match output {
                 Output::Reply { ticket, answer } => self.call_answered(ticket, *answer),
@@ -234,7 +241,7 @@ impl World {
                     self.session_forget_at_plane(ticket);
                 }
                 Output::Logs { .. } => {}
-                Output::Frame { session, frame } => self.send_to_node(session, Packet::Frame(frame)),
+                Output::Frame { session, frame } => self.send_frame(session, frame),
                 Output::Close { session, code, reason } => {
                     self.send_to_node(session, Packet::Close { code, reason });
                     self.session_forget_at_plane(session);

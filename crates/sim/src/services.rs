@@ -4,11 +4,15 @@
 use crate::asks::{Ask, FAMILIES, ask};
 use crate::faults::operator;
 use crate::host::{Nature, nature};
+use crate::weather::SETTLE_MS;
 use crate::wires::Asker;
 use crate::world::World;
+use model::change::Change;
+use model::health::HealthStatus;
 use model::service::{Service, ServiceStatus};
-use model::task::Desired;
-use model::{RevisionId, State, Task, TaskStatus};
+use model::task::{Desired, StopCode};
+use model::{Millis, RevisionId, State, Task, TaskId, TaskStatus};
+use node::hands::TaskKey;
 use wire::ecs;
 
 const NAMES: [&str; 4] = ["front", "back", "mail", "cron"];
@@ -88,6 +92,61 @@ impl World {
             let detail = format!("{}, count {}, {:?}", service.name, service.desired, service.status);
             self.fail(invariant, detail);
         }
+    }
+
+    /// What services have decided in a round: a healthy task is stopped only where enough others have truly run for long
+    /// enough, and looking at every service finds nothing that was not found by looking at those with news.
+    pub fn check_decisions(&mut self, changes: &[Change]) {
+        let Some(control) = &self.plane.control else { return };
+        let state = control.state();
+        let broken = changes.iter().find_map(|change| self.check_stop(state, change));
+        let broken = broken.or_else(|| {
+            let round_is_over = control.next_wake().is_none_or(|at| at > self.now);
+            let forgotten = state.services.values().find(|service| {
+                let plan = planner::service::reconcile(state, service.id, control.health());
+                plan.starts > 0 || !plan.stops.is_empty() || plan.service.is_some()
+            });
+            let forgotten = forgotten.filter(|_| round_is_over)?;
+            Some(("every service that has something to do is looked at", forgotten.name.to_string()))
+        });
+        if let Some((invariant, detail)) = broken {
+            self.fail(invariant, detail);
+        }
+    }
+
+    fn check_stop(&self, state: &State, change: &Change) -> Option<(&'static str, String)> {
+        let Change::TaskStopWanted { id, stop, .. } = change else { return None };
+        let task = state.tasks.get(id).filter(|_| stop.code == StopCode::ServiceSchedulerInitiated)?;
+        let service = state.services.get(&task.service?.service)?;
+        let checks = task.containers.iter().filter(|container| container.essential).filter_map(|c| c.health);
+        let passes = checks.into_iter().all(|health| health == HealthStatus::Healthy);
+        if service.status != ServiceStatus::Active || task.times.started == 0 || !passes || !self.has_proved(id) {
+            return None;
+        }
+        let least = (u64::from(service.desired) * u64::from(service.minimum_healthy)).div_ceil(100) as usize;
+        let wanted = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
+        let proved = wanted.filter(|task| self.has_proved(&task.id)).count();
+        (proved < least).then(|| {
+            let name = self.trace.name(&id.to_string()).to_owned();
+            let detail = format!("{} stops {name}: {proved} tasks are left of at least {least}", service.name);
+            ("a service stops no task that its lower bound needs", detail)
+        })
+    }
+
+    /// Whether all that is essential of a task has truly been started on a host, and long enough ago.
+    fn has_proved(&self, id: &TaskId) -> bool {
+        let Some(key) = TaskKey::new(&id.to_string()) else { return false };
+        let state = &self.disk.history;
+        let Some(definition) = state.tasks.get(id).and_then(|task| state.definitions.get(&task.definition)) else {
+            return false;
+        };
+        let long_ago = |at: Millis| at + SETTLE_MS <= self.now;
+        self.agents.iter().filter_map(|agent| agent.host.directories.get(&key)).any(|directory| {
+            definition.needs.containers.iter().filter(|container| container.essential).all(|needed| {
+                let contained = directory.containers.get(&needed.name);
+                contained.is_some_and(|known| known.attempt > 0 || known.started_at.is_some_and(long_ago))
+            })
+        })
     }
 
     /// The operator deletes services whose tasks never last; all of them when `all`.

@@ -4,6 +4,9 @@
 use crate::random::Stream;
 use model::Millis;
 
+/// How long a task without checks has to run before it counts as healthy.
+pub(crate) const SETTLE_MS: Millis = 500;
+
 /// A range of milliseconds, both ends included.
 pub(crate) type Range = (u64, u64);
 

@@ -235,6 +235,17 @@ impl World {
         self.send(session, true, packet);
     }
 
+    /// A frame of the control plane leaves.
+    pub fn send_frame(&mut self, session: u64, frame: String) {
+        let Some(open) = self.wires.sessions.get(&session) else { return };
+        let (frame, other) = self.planted_frame(open.agent, frame);
+        let to = |agent: usize| self.wires.sessions.iter().find(|(_, s)| s.agent == agent && s.to_node.open);
+        if let Some(other) = other.and_then(to).map(|(session, _)| *session) {
+            self.send_to_node(other, Packet::Frame(frame.clone()));
+        }
+        self.send_to_node(session, Packet::Frame(frame));
+    }
+
     pub fn send_to_plane(&mut self, session: u64, packet: Packet) {
         self.send(session, false, packet);
     }

@@ -6,6 +6,7 @@ use crate::agent::Agent;
 use crate::clients::Clients;
 use crate::disk::Disk;
 use crate::plane::Plane;
+use crate::planted::Planted;
 use crate::random::Stream;
 use crate::trace::Trace;
 use crate::weather::Weather;
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub trace: Trace,
     pub broken: Option<Broken>,
     pub weather: Weather,
+    /// A bug that is put in on purpose.
+    pub planted: Option<Planted>,
     pub chance: Chance,
     pub plane: Plane,
     pub disk: Disk,
@@ -81,6 +84,7 @@ impl World {
             trace: Trace::new(START, keep_trace),
             broken: None,
             weather,
+            planted: None,
             chance,
             plane: Plane::default(),
             disk: Disk::format(meta),

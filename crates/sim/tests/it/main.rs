@@ -1,6 +1,6 @@
 //! Worlds of many seeds, the same world twice, and scripts with their transcripts.
 
-use sim::Options;
+use sim::{Options, Planted};
 
 #[test]
 fn two_hundred_worlds_keep_every_invariant() {
@@ -19,6 +19,19 @@ fn the_same_seed_gives_the_same_trace() {
     }
     let hash = |seed| sim::run(seed, &Options::default()).map(|outcome| outcome.trace_hash);
     assert_ne!(hash(2), hash(3));
+}
+
+/// Seeds within which a planted bug must be found.
+const PLANTED_SEEDS: u64 = 40;
+
+#[test]
+fn every_planted_bug_is_found() {
+    for (planted, name) in Planted::ALL {
+        let options = Options { planted: Some(planted), ..Options::default() };
+        let found = (0..PLANTED_SEEDS).find_map(|seed| sim::run(seed, &options).err());
+        let found = found.unwrap_or_else(|| panic!("nobody finds {name} within {PLANTED_SEEDS} seeds"));
+        println!("{name}: seed {}: {}: {}", found.seed, found.invariant, found.detail);
+    }
 }
 
 macro_rules! scenarios {

@@ -1,0 +1,127 @@
+//! Bugs that are put in on purpose, to see that the checkers find them. Each is a mistake that control plane or node could
+//! make, imitated where their words pass from one to the other; the production code is not touched.
+
+use crate::faults::operator;
+use crate::weather::SETTLE_MS;
+use crate::world::World;
+use control::{Batch, Input};
+use link::acs::ToAgent;
+use model::change::Change;
+use model::{Millis, TaskId};
+use std::fmt;
+use std::str::FromStr;
+use wire::ecs;
+use wire::http::Call;
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A task's room is given away when the task is told to stop, not when it is gone.
+    EarlyRoom,
+    /// A node never hears that a task is to stop.
+    LostStop,
+    /// A task is sent to two nodes.
+    DoubleStart,
+    /// Tasks count as healthy before they have proved it, so that a rolling update goes below its lower bound.
+    HastyUpdate,
+    /// An answer leaves before what it saw is durable.
+    EarlyAnswer,
+    /// The row of a task that was accepted is not written.
+    LostRow,
+    /// A host is taken for twice as large as it is.
+    Overcommit,
+}
+
+impl Planted {
+    /// All, with their names on the command line.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::EarlyRoom, "early-room"),
+        (Self::LostStop, "lost-stop"),
+        (Self::DoubleStart, "double-start"),
+        (Self::HastyUpdate, "hasty-update"),
+        (Self::EarlyAnswer, "early-answer"),
+        (Self::LostRow, "lost-row"),
+        (Self::Overcommit, "overcommit"),
+    ];
+}
+
+impl fmt::Display for Planted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(planted, _)| planted == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Planted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text).map(|(planted, _)| *planted);
+        let names: Vec<&str> = Self::ALL.iter().map(|(_, name)| *name).collect();
+        found.ok_or_else(|| format!("one of {}", names.join(", ")))
+    }
+}
+
+impl World {
+    fn has(&self, bug: Planted) -> bool {
+        self.planted == Some(bug)
+    }
+
+    /// How long a task has to run before it counts as healthy, as the control plane has it.
+    pub fn planted_settle_ms(&self) -> Millis {
+        if self.has(Planted::HastyUpdate) { 0 } else { SETTLE_MS }
+    }
+
+    /// Whether an output may leave before its batch is durable.
+    pub fn planted_haste(&self) -> bool {
+        self.has(Planted::EarlyAnswer)
+    }
+
+    /// What is written of a batch.
+    pub fn planted_batch(&self, batch: &mut Batch) {
+        if self.has(Planted::LostRow) && batch.changes.iter().any(|change| matches!(change, Change::TaskAccepted(_))) {
+            batch.rows.retain(|row| row.kind != "task");
+        }
+    }
+
+    /// What the control plane believes to have heard when it has decided a batch.
+    pub fn planted_belief(&mut self, changes: &[Change]) {
+        if !self.has(Planted::EarlyRoom) {
+            return;
+        }
+        let stopped = |change: &Change| match change {
+            Change::TaskStopWanted { id, .. } => Some(*id),
+            _ => None,
+        };
+        let stopped: Vec<TaskId> = changes.iter().filter_map(stopped).collect();
+        for id in stopped {
+            let Some(control) = &self.plane.control else { return };
+            let Some(task) = control.state().tasks.get(&id) else { continue };
+            let report = ecs::SubmitTaskStateChangeRequest {
+                task: Some(control.state().task_arn(task)),
+                status: Some("STOPPED".to_owned()),
+                ..Default::default()
+            };
+            let call = Call::Ecs(ecs::Request::from(report));
+            self.plane_take(Input::Request { ticket: u64::MAX, caller: operator(), call });
+        }
+    }
+
+    /// What a frame says when it leaves, and to which other node it goes too.
+    pub fn planted_frame(&self, agent: usize, frame: String) -> (String, Option<usize>) {
+        let (lost, double) = (self.has(Planted::LostStop), self.has(Planted::DoubleStart));
+        match ToAgent::decode(&frame) {
+            Some(ToAgent::PayloadMessage(mut payload)) if lost => {
+                payload.tasks.retain(|task| task.desired_status != "STOPPED");
+                (ToAgent::PayloadMessage(payload).encode(), None)
+            }
+            Some(ToAgent::PayloadMessage(_)) if double => (frame, Some((agent + 1) % self.agents.len())),
+            _ => (frame, None),
+        }
+    }
+
+    /// The memory that a host says it has.
+    pub fn planted_memory(&self, memory: u32) -> u32 {
+        if self.has(Planted::Overcommit) { memory * 2 } else { memory }
+    }
+}
