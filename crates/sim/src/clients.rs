@@ -15,6 +15,8 @@ pub(crate) struct Clients {
     pub oracle: Oracle,
     /// They ask; else they only hear what is still to come.
     pub active: bool,
+    /// Requests in a thousand that are about services.
+    pub services: u64,
     /// Answers heard.
     pub answers: u64,
 }
@@ -44,6 +46,7 @@ impl World {
     /// So many clients begin.
     pub fn clients_begin(&mut self, count: usize) {
         self.clients.active = true;
+        self.clients.services = *self.chance.clients.pick(&[60, 60, 600]);
         self.clients.all = (0..count).map(|_| Client::default()).collect();
         for client in 0..count {
             self.client_plan(client);
@@ -85,7 +88,8 @@ impl World {
             self.clients.all[client].list = Some(List { request: request.clone(), got: Vec::new(), wanted });
             return plain(request.into());
         }
-        self.draw_ask()
+        let services = self.chance.clients.per_mille(self.clients.services);
+        if services { self.draw_service() } else { self.draw_ask() }
     }
 
     /// An answer, or the end of waiting for one.

@@ -1,7 +1,7 @@
 //! Services: what clients ask of them, what must hold of them after every round, and what they must have come to once
 //! faults are over. Decides nothing that the system could see.
 
-use crate::asks::{Ask, FAMILIES, ask};
+use crate::asks::{Ask, FAMILIES, SOUND, ask};
 use crate::faults::operator;
 use crate::host::{Nature, nature};
 use crate::weather::SETTLE_MS;
@@ -20,7 +20,12 @@ const NAMES: [&str; 4] = ["front", "back", "mail", "cron"];
 impl World {
     /// Creates, changes, shows or deletes one of a few services.
     pub fn draw_service(&mut self) -> Ask {
-        let family = (*self.chance.clients.pick(&FAMILIES)).to_owned();
+        let known = self.disk.history.family_named(SOUND).is_some();
+        if !known || self.chance.clients.per_mille(50) {
+            return ask(sound_definition());
+        }
+        let sound = self.chance.clients.per_mille(600);
+        let family = if sound { SOUND } else { *self.chance.clients.pick(&FAMILIES) }.to_owned();
         let network_configuration = self.network_for(&family);
         let chance = &mut self.chance.clients;
         let name = (*chance.pick(&NAMES)).to_owned();
@@ -136,7 +141,7 @@ impl World {
     /// Whether all that is essential of a task has truly been started on a host, and long enough ago.
     fn has_proved(&self, id: &TaskId) -> bool {
         let Some(key) = TaskKey::new(&id.to_string()) else { return false };
-        let state = &self.disk.history;
+        let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return false };
         let Some(definition) = state.tasks.get(id).and_then(|task| state.definitions.get(&task.definition)) else {
             return false;
         };
@@ -184,6 +189,24 @@ impl World {
                 ServiceStatus::Active | ServiceStatus::Inactive => None,
             }
         })
+    }
+}
+
+fn sound_definition() -> ecs::RegisterTaskDefinitionRequest {
+    ecs::RegisterTaskDefinitionRequest {
+        family: SOUND.to_owned(),
+        network_mode: Some(ecs::NetworkMode::Awsvpc),
+        cpu: Some("256".to_owned()),
+        memory: Some("512".to_owned()),
+        requires_compatibilities: Some(vec![ecs::Compatibility::Fargate]),
+        container_definitions: vec![ecs::ContainerDefinition {
+            name: Some("main".to_owned()),
+            image: Some("steady".to_owned()),
+            essential: Some(true),
+            stop_timeout: Some(2),
+            ..Default::default()
+        }],
+        ..Default::default()
     }
 }
 
