@@ -3,7 +3,7 @@
 
 use crate::check::run::Sizes;
 use crate::desk::Desk;
-use crate::handlers::run::{Order, place_one};
+use crate::handlers::run::{Order, place_many, shares};
 use model::ServiceId;
 use model::capacity_provider::StrategyItem;
 use model::change::Change;
@@ -61,22 +61,15 @@ fn start(desk: &mut Desk, id: ServiceId, count: u32) {
     // The ratio is kept over the tasks of the deployment.
     let live = desk.state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
     let same = live.filter(|task| task.service == order.service).filter_map(|task| task.provider.as_deref());
-    let mut spread = Spread::new(&strategy, same);
-    let mut started = Vec::new();
-    for _ in 0..count {
-        order.provider = spread.next().map(Box::from);
-        match place_one(desk, &order, None) {
-            Ok(task) => started.push(format!("(task {task})")),
-            Err(why) => {
-                let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
-                let why = format!("{} ({})", why.code(), why.detail());
-                let words = planner::service::note_unplaced(&mut service, &why, desk.now);
-                desk.commit(Change::ServiceUpdated(Box::new(service)));
-                words.into_iter().for_each(|words| desk.say(id, words));
-                break;
-            }
-        }
+    let shares = shares(&mut Spread::new(&strategy, same), count as usize);
+    let (tasks, unplaced) = place_many(desk, &mut order, shares);
+    if let Some((why, _)) = unplaced.first() {
+        let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
+        let words = planner::service::note_unplaced(&mut service, why.code(), &why.event(), desk.now);
+        desk.commit(Change::ServiceUpdated(Box::new(service)));
+        words.into_iter().for_each(|words| desk.say(id, words));
     }
+    let started: Vec<String> = tasks.iter().map(|task| format!("(task {task})")).collect();
     if !started.is_empty() {
         say(desk, id, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
     }
@@ -111,6 +104,7 @@ fn order(desk: &Desk, service: &Service) -> Option<(Order, Vec<StrategyItem>)> {
         launch_type: revision.map_or(service.launch_type, |revision| revision.launch_type),
         provider: None,
         subnets: revision.map_or(&service.subnets, |revision| &revision.subnets).clone(),
+        placement: service.placement.clone(),
         overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
         overrides_text: None,
         service: Some(Membership { service: service.id, deployment: primary.number }),

@@ -4,6 +4,8 @@
 use crate::desk::Desk;
 use crate::handlers::run::eni;
 use model::change::Change;
+use model::group::Group;
+use model::placement::Placement;
 use model::reason::Unplaceable;
 use model::task::LaunchType;
 use model::{ClusterId, RevisionId, Task, TaskId};
@@ -24,6 +26,8 @@ struct Shape {
     provider: Option<Box<str>>,
     sizes: (u32, u32),
     subnets: Box<[u8]>,
+    placement: Placement,
+    group: Group,
 }
 
 impl Shape {
@@ -34,6 +38,8 @@ impl Shape {
             provider: task.provider.clone(),
             sizes: (task.cpu, task.memory),
             subnets: task.waiting.as_ref().map(|waiting| waiting.subnets.clone()).unwrap_or_default(),
+            placement: task.waiting.as_ref().map(|waiting| waiting.placement.clone()).unwrap_or_default(),
+            group: Group::of(task),
         }
     }
 }
@@ -62,6 +68,7 @@ fn retry_cluster(desk: &mut Desk, cluster: ClusterId) {
 }
 
 fn place(desk: &Desk, task: &Task, shape: &Shape) -> Result<Place, Unplaceable> {
+    let needs = desk.state.definitions[&task.definition].needs.clone();
     let ask = Ask {
         cluster: task.cluster,
         launch_type: task.launch_type,
@@ -70,7 +77,10 @@ fn place(desk: &Desk, task: &Task, shape: &Shape) -> Result<Place, Unplaceable> 
         instance: None,
         provider: task.provider.as_deref(),
         subnets: &shape.subnets,
-        ports: &task.ports,
+        needs: &needs,
+        placement: &shape.placement,
+        group: shape.group.clone(),
+        seed: desk.now,
     };
     planner::place(&desk.state, desk.now, &ask)
 }

@@ -18,6 +18,33 @@ pub const ATTRIBUTE_FARGATE_CPU: &str = "gantry.fargate-cpu";
 /// MiB that a host of the pool declares for Fargate tasks.
 pub const ATTRIBUTE_FARGATE_MEMORY: &str = "gantry.fargate-memory";
 
+/// The attribute of the zone that an instance stands in.
+pub const ATTRIBUTE_ZONE: &str = "ecs.availability-zone";
+
+/// What our own node can do, in the words by which task definitions ask for it (`requiresAttributes`). A version of the
+/// remote API of Docker stands for what containers could ask of an engine of that version.
+pub const CAPABILITIES: [&str; 19] = [
+    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.19",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.20",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.21",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.22",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.23",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.29",
+    "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.privileged-container",
+    "ecs.capability.container-health-check",
+    "ecs.capability.container-ordering",
+    "ecs.capability.container-restart-policy",
+    "ecs.capability.execution-role-awslogs",
+    "ecs.capability.full-sync",
+    "ecs.capability.task-cpu-mem-limit",
+    "ecs.capability.task-eni",
+];
+
 /// Where an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE", from = "WrittenStatus")]
@@ -144,6 +171,11 @@ impl Instance {
     /// It is ACTIVE or DRAINING: its agent may speak for it, and its tasks go on.
     pub fn is_registered(&self) -> bool {
         self.status != InstanceStatus::Inactive
+    }
+
+    /// The zone that it stands in.
+    pub fn zone(&self) -> Option<&str> {
+        self.attribute(ATTRIBUTE_ZONE)
     }
 
     /// It is to lose its tasks of services.

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod instance;
 pub mod log;
 pub mod needs;
+pub mod placement;
 pub mod port;
 pub mod project;
 pub mod query;

@@ -1,7 +1,10 @@
 //! What the tasks of a task definition need, read once from its document, and the sizes that requests may change.
 
+use crate::instance::Attribute;
 use crate::log::LogNeeds;
+use crate::placement::expressions_of;
 use crate::port::{HostPort, PortMapping, Protocol};
+use crate::query::Expression;
 use std::collections::BTreeSet;
 use wire::FromJson;
 use wire::ecs;
@@ -13,10 +16,18 @@ pub struct Needs {
     pub cpu: u32,
     /// MiB booked.
     pub memory: u32,
+    /// The definition says the task's CPU; else it is the sum of its containers'.
+    pub own_cpu: bool,
+    /// The same of its memory.
+    pub own_memory: bool,
     /// The network mode; ECS's default is `bridge`.
     pub network_mode: String,
     /// Ports of the host that it must have: those that a bridge names, and all that its containers listen on in host mode.
     pub ports: Box<[HostPort]>,
+    /// What an instance must have (`requiresAttributes`).
+    pub attributes: Vec<Attribute>,
+    /// Expressions that must hold for an instance.
+    pub constraints: Vec<Expression>,
     /// It may run on Fargate: registered with FARGATE among `requiresCompatibilities`, or valid for it anyway.
     pub fargate: bool,
     /// Its containers.
@@ -55,14 +66,23 @@ impl Needs {
         let family = definition.family.as_deref().unwrap_or_default();
         let network_mode = definition.network_mode.map_or("bridge", |mode| mode.as_str());
         let compatible = definition.compatibilities.as_deref().unwrap_or_default();
+        let attribute =
+            |a: &ecs::Attribute| Attribute { name: a.name.as_str().into(), value: a.value.as_deref().map(Into::into) };
+        let constraints = expressions_of(definition.placement_constraints.as_deref().unwrap_or_default());
+        // Registered before expressions were read: acting on it says what is wrong with it.
+        let unread = constraints.as_ref().err().map(|why| format!("placementConstraints ({why})"));
         Self {
+            attributes: definition.requires_attributes.iter().flatten().map(attribute).collect(),
+            constraints: constraints.unwrap_or_default(),
             cpu: definition.cpu.as_deref().and_then(cpu_units).unwrap_or_else(cpu_sum),
             memory: definition.memory.as_deref().and_then(memory_mib).unwrap_or_else(memory_sum),
+            own_cpu: definition.cpu.as_deref().and_then(cpu_units).is_some(),
+            own_memory: definition.memory.as_deref().and_then(memory_mib).is_some(),
             network_mode: network_mode.to_owned(),
             ports: host_ports(definition),
             fargate: compatible.contains(&ecs::Compatibility::Fargate),
             containers: containers.iter().map(|container| ContainerNeeds::of(family, container)).collect(),
-            unsupported: crate::supported_members::unsupported(definition),
+            unsupported: crate::supported_members::unsupported(definition).into_iter().chain(unread).collect(),
         }
     }
 
@@ -108,6 +128,16 @@ pub fn port_mappings(mode: Option<ecs::NetworkMode>, container: &ecs::ContainerD
 }
 
 impl ContainerNeeds {
+    /// CPU units that it books where its task has no size of its own.
+    pub fn cpu_booked(&self) -> u32 {
+        positive(self.cpu)
+    }
+
+    /// MiB that it books there: what it is sure of, else what it may not pass.
+    pub fn memory_booked(&self) -> u32 {
+        positive(self.memory_reservation.or(self.memory))
+    }
+
     fn of(family: &str, container: &ecs::ContainerDefinition) -> Self {
         let command = container.health_check.as_ref().and_then(|check| check.command.first());
         Self {

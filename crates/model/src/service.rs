@@ -13,6 +13,7 @@ use crate::Millis;
 use crate::capacity_provider::StrategyItem;
 use crate::cluster::Tag;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
+use crate::placement::Placement;
 use crate::task::{LaunchType, Task};
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,9 @@ pub struct Service {
     pub maximum: u32,
     /// Positions of its subnets.
     pub subnets: Vec<u8>,
+    /// Where its tasks may go and where best.
+    #[serde(default, skip_serializing_if = "Placement::is_empty")]
+    pub placement: Placement,
     /// When it was created.
     pub created_at: Millis,
     /// When it became INACTIVE; zero: it is not.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+mod addresses;
 mod services;
 
 /// How long a stopped task is shown (AWS: about an hour).
@@ -490,27 +491,6 @@ impl State {
     /// All interfaces that are not gone, by id.
     pub fn eni_tasks(&self) -> impl Iterator<Item = &Task> {
         self.index.enis.values().map(|id| &self.tasks[id])
-    }
-
-    /// Interfaces in a subnet.
-    pub fn subnet_eni_count(&self, subnet: u8) -> u32 {
-        self.index.subnet_enis.get(&subnet).copied().unwrap_or(0)
-    }
-
-    /// A free address of a subnet: the one after the highest in use; the lowest gap when the end is reached.
-    pub fn free_address(&self, subnet: u8) -> Option<Ipv4Addr> {
-        let usable = self.meta.vpc.subnets.get(usize::from(subnet))?.usable();
-        let range = Ipv4Addr::from(usable.start)..Ipv4Addr::from(usable.end);
-        let used = || self.index.addresses.range(range.clone());
-        let next = used().next_back().map_or(usable.start, |highest| u32::from(*highest) + 1);
-        if next < usable.end {
-            return Some(next.into());
-        }
-        // The gap before the first used address that is not where it would be without gaps.
-        let gap = usable.clone().zip(used().map(Some).chain(std::iter::repeat(None)));
-        gap.into_iter()
-            .find(|(free, used)| used.is_none_or(|used| u32::from(*used) != *free))
-            .map(|(free, _)| free.into())
     }
 
     /// What a client token was used for.

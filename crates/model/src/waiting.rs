@@ -4,6 +4,7 @@
 
 use crate::Millis;
 use crate::ids::{ClusterId, InstanceId, TaskId};
+use crate::placement::Placement;
 use crate::state::State;
 use crate::task::{Eni, Phase, Task, TaskStatus};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct Waiting {
     /// Positions of the subnets it may be in.
     #[serde(default, skip_serializing_if = "<[u8]>::is_empty")]
     pub subnets: Box<[u8]>,
+    /// Where it may go and where best.
+    #[serde(default, skip_serializing_if = "Placement::is_empty")]
+    pub placement: Placement,
     /// AWS's word for what the last try lacked.
     pub code: Box<str>,
     /// The same with instances and numbers.
@@ -33,9 +37,9 @@ pub struct Waiting {
 
 impl Waiting {
     /// After the first try.
-    pub fn new(at: Millis, subnets: &[u8], code: &str, detail: &str) -> Self {
-        let (code, detail) = (code.into(), detail.into());
-        Self { subnets: subnets.into(), code, detail, first_seen: at, last_seen: at, count: 1 }
+    pub fn new(at: Millis, subnets: &[u8], placement: &Placement, code: &str, detail: &str) -> Self {
+        let (code, detail, placement) = (code.into(), detail.into(), placement.clone());
+        Self { subnets: subnets.into(), placement, code, detail, first_seen: at, last_seen: at, count: 1 }
     }
 
     /// Whether a try that failed at `at` says something worth keeping.
@@ -97,7 +101,7 @@ mod tests {
     use crate::task::{Desired, Stop, StopCode, TaskReport};
 
     fn waiting() -> Task {
-        let waiting = Some(Box::new(Waiting::new(5, &[0], "RESOURCE:MEMORY", "none is free")));
+        let waiting = Some(Box::new(Waiting::new(5, &[0], &Placement::default(), "RESOURCE:MEMORY", "none is free")));
         Task { instance: None, eni: None, waiting, phases: [5, 0, 0, 0, 0, 0, 0], ..plain_task() }
     }
 
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_counted_and_another_begins_anew() {
-        let mut waiting = Waiting::new(0, &[], "RESOURCE:MEMORY", "512 are free");
+        let mut waiting = Waiting::new(0, &[], &Placement::default(), "RESOURCE:MEMORY", "512 are free");
         assert!(!waiting.is_news(500, "RESOURCE:MEMORY", "512 are free") && waiting.is_news(500, "AGENT", ""));
         assert!(waiting.is_news(1_000, "RESOURCE:MEMORY", "512 are free"));
         waiting.note(1_000, "RESOURCE:MEMORY", "256 are free");

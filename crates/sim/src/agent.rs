@@ -8,7 +8,7 @@ use crate::wires::{Asker, Packet, Reply};
 use crate::world::World;
 use control::{Caller, Connect, Principal};
 use model::Millis;
-use model::instance::{ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL};
+use model::instance::{ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL, CAPABILITIES};
 use node::hands::{Event as HostEvent, TaskKey};
 use node::{Identity, Node, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,12 +76,17 @@ impl Agent {
         ecs::RegisterContainerInstanceRequest {
             cluster: Some(self.cluster.clone()),
             container_instance_arn: self.host.arn.clone(),
-            attributes: Some(vec![
-                attribute(ATTRIBUTE_ENI, None),
-                attribute(ATTRIBUTE_POOL, Some("fargate".to_owned())),
-                attribute(ATTRIBUTE_FARGATE_CPU, Some((self.cpu * 4).to_string())),
-                attribute(ATTRIBUTE_FARGATE_MEMORY, Some(memory.to_string())),
-            ]),
+            attributes: Some(
+                [
+                    attribute(ATTRIBUTE_ENI, None),
+                    attribute(ATTRIBUTE_POOL, Some("fargate".to_owned())),
+                    attribute(ATTRIBUTE_FARGATE_CPU, Some((self.cpu * 4).to_string())),
+                    attribute(ATTRIBUTE_FARGATE_MEMORY, Some(memory.to_string())),
+                ]
+                .into_iter()
+                .chain(CAPABILITIES.map(|name| attribute(name, None)))
+                .collect(),
+            ),
             total_resources: Some(vec![resource("CPU", self.cpu), resource("MEMORY", memory)]),
             version_info: Some(ecs::VersionInfo { agent_version: Some("0.1.0".to_owned()), ..Default::default() }),
             ..Default::default()

@@ -2,6 +2,7 @@
 
 use model::State;
 use model::needs::{Needs, cpu_units, fargate_offers, memory_mib};
+use model::placement::Placement;
 use model::task::LaunchType;
 use model::task_definition::TaskDefinition;
 use model::vpc::Vpc;
@@ -42,11 +43,29 @@ fn filled<T>(list: &Option<Vec<T>>) -> bool {
 pub(crate) fn unsupported_of_run(input: &ecs::RunTaskRequest) -> Result<(), Fault> {
     refuse_used(&[
         ("enableExecuteCommand", input.enable_execute_command == Some(true)),
-        ("placementConstraints", filled(&input.placement_constraints)),
-        ("placementStrategy", filled(&input.placement_strategy)),
         ("volumeConfigurations", filled(&input.volume_configurations)),
     ])?;
     platform_version(input.platform_version.as_deref())
+}
+
+/// Where tasks may go and where best; on Fargate nobody chooses.
+pub(crate) fn placement(
+    constraints: Option<&[ecs::PlacementConstraint]>,
+    strategy: Option<&[ecs::PlacementStrategy]>,
+    launch_type: LaunchType,
+) -> Result<Placement, Fault> {
+    let constraints = Placement::read_constraints(constraints.unwrap_or_default()).map_err(Fault::invalid_parameter)?;
+    let strategy = Placement::read_strategy(strategy.unwrap_or_default()).map_err(Fault::invalid_parameter)?;
+    let placement = Placement { constraints, strategy };
+    for (used, what) in
+        [(!placement.constraints.is_empty(), "constraints"), (!placement.strategy.is_empty(), "strategies")]
+    {
+        if used && launch_type == LaunchType::Fargate {
+            let message = format!("Placement {what} are not supported with FARGATE launch type.");
+            return Err(Fault::invalid_parameter(message));
+        }
+    }
+    Ok(placement)
 }
 
 /// Platform versions that Fargate has; they are one here.
@@ -101,6 +120,10 @@ pub(crate) fn logs(state: &State, definition: &TaskDefinition, launch_type: Laun
     Ok(())
 }
 
+fn unsigned(size: Option<i32>) -> u32 {
+    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0)
+}
+
 /// What the task books: the definition's sizes unless overridden. Overrides name containers that exist.
 pub(crate) fn overrides(
     definition: &TaskDefinition,
@@ -118,12 +141,13 @@ pub(crate) fn overrides(
         ("overrides.inferenceAcceleratorOverrides", filled(&overrides.inference_accelerator_overrides)),
         ("overrides.taskRoleArn", overrides.task_role_arn.is_some()),
     ])?;
+    let mut booked: Vec<(u32, u32)> = needs.containers.iter().map(|c| (c.cpu_booked(), c.memory_booked())).collect();
     for container in overrides.container_overrides.as_deref().unwrap_or_default() {
         let name = container.name.as_deref().unwrap_or("");
-        if !needs.containers.iter().any(|known| known.name == name) {
+        let Some(position) = needs.containers.iter().position(|known| known.name == name) else {
             let message = format!("Override for container named {name} is not a container in the TaskDefinition.");
             return Err(Fault::invalid_parameter(message));
-        }
+        };
         refuse_used(&[
             ("containerOverrides.environmentFiles", filled(&container.environment_files)),
             ("containerOverrides.resourceRequirements", filled(&container.resource_requirements)),
@@ -132,6 +156,11 @@ pub(crate) fn overrides(
         if sizes.into_iter().flatten().any(|size| size < 0) {
             return Err(Fault::invalid_parameter(format!("Override for container {name} has a negative size.")));
         }
+        let known = &needs.containers[position];
+        let size = |asked: Option<i32>, kept: Option<i32>| asked.or(kept);
+        let reservation = size(container.memory_reservation, known.memory_reservation);
+        let memory = reservation.or(size(container.memory, known.memory));
+        booked[position] = (unsigned(size(container.cpu, known.cpu)), unsigned(memory));
     }
     let size = |text: Option<&str>, read: fn(&str) -> Option<u32>, kept: u32, what: &str| match text {
         None => Ok(kept),
@@ -139,9 +168,15 @@ pub(crate) fn overrides(
             .filter(|size| *size > 0)
             .ok_or_else(|| Fault::invalid_parameter(format!("Invalid '{what}' override for task: {text:?}."))),
     };
+    // The size of a task is its own, or the sum of its containers'.
+    let sum = |of: fn(&(u32, u32)) -> u32| booked.iter().map(of).fold(0, u32::saturating_add);
+    let kept = Sizes {
+        cpu: if needs.own_cpu { plain.cpu } else { sum(|(cpu, _)| *cpu) },
+        memory: if needs.own_memory { plain.memory } else { sum(|(_, memory)| *memory) },
+    };
     let sizes = Sizes {
-        cpu: size(overrides.cpu.as_deref(), cpu_units, plain.cpu, "cpu")?,
-        memory: size(overrides.memory.as_deref(), memory_mib, plain.memory, "memory")?,
+        cpu: size(overrides.cpu.as_deref(), cpu_units, kept.cpu, "cpu")?,
+        memory: size(overrides.memory.as_deref(), memory_mib, kept.memory, "memory")?,
     };
     if launch_type == LaunchType::Fargate && !fargate_offers(sizes.cpu, sizes.memory) {
         return Err(Fault::invalid_parameter("No Fargate configuration exists for given values."));

@@ -20,8 +20,6 @@ macro_rules! common_members {
             ("gatewayConnectors", filled(&$input.gateway_connectors)),
             ("loadBalancers", filled(&$input.load_balancers)),
             ("monitoring", $input.monitoring.is_some()),
-            ("placementConstraints", filled(&$input.placement_constraints)),
-            ("placementStrategy", filled(&$input.placement_strategy)),
             ("serviceConnectConfiguration", $input.service_connect_configuration.as_ref().is_some_and(|c| c.enabled)),
             ("serviceRegistries", filled(&$input.service_registries)),
             ("volumeConfigurations", filled(&$input.volume_configurations)),

@@ -28,6 +28,8 @@ pub(crate) fn normalised(input: ecs::RegisterTaskDefinitionRequest) -> Result<ec
         );
     }
     check_containers(&input)?;
+    model::placement::expressions_of(input.placement_constraints.as_deref().unwrap_or_default())
+        .or_else(|why| client(why).map(|()| Vec::new()))?;
     let wants_fargate = requires(&input, ecs::Compatibility::Fargate);
     let fargate = check_fargate(&input);
     if wants_fargate {

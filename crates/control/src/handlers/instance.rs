@@ -6,7 +6,7 @@ use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use model::change::Change;
-use model::instance::{Attribute, Instance, InstanceStatus};
+use model::instance::{ATTRIBUTE_ZONE, Attribute, Instance, InstanceStatus};
 use model::query::{Expression, InstanceFacts};
 use model::task::TaskStatus;
 use model::{Cluster, InstanceId, State, TaskId};
@@ -18,8 +18,6 @@ const DESCRIBE_MAX: usize = 100;
 const UPDATE_MAX: usize = 10;
 /// Attributes of one instance: the agent's own are about a hundred.
 const ATTRIBUTES_MAX: usize = 256;
-/// The attribute of the zone that an instance stands in.
-const ZONE: &str = "ecs.availability-zone";
 
 /// RegisterContainerInstance. Registering again with the ARN keeps it; the answer repeats every attribute that was sent,
 /// as agents compare them and give up when one is missing.
@@ -92,7 +90,8 @@ impl Identity {
             return Self::default();
         };
         let text = |name: &str| read[name].as_str().filter(|text| !text.is_empty() && text.len() <= 128);
-        let named = [("ecs.ami-id", "imageId"), ("ecs.instance-type", "instanceType"), (ZONE, "availabilityZone")];
+        let named =
+            [("ecs.ami-id", "imageId"), ("ecs.instance-type", "instanceType"), (ATTRIBUTE_ZONE, "availabilityZone")];
         let attribute = |(name, member): (&str, &str)| {
             let value = Some(text(member)?.to_owned());
             Some(ecs::Attribute { name: name.to_owned(), value, ..ecs::Attribute::default() })
@@ -152,12 +151,13 @@ fn attributes(state: &State, wire: Vec<ecs::Attribute>, kept: &[Attribute]) -> R
     let vpc = &state.meta().vpc;
     // A host may say in which of the zones it stands; the first is that of all others.
     let is_zone = |value: &str| vpc.subnets.iter().any(|subnet| &*subnet.zone == value);
-    let zones = wire.iter().filter(|attribute| attribute.name == ZONE).filter_map(|a| a.value.clone());
+    let zones = wire.iter().filter(|attribute| attribute.name == ATTRIBUTE_ZONE).filter_map(|a| a.value.clone());
     let zone = zones.last().filter(|zone| is_zone(zone));
     let zone = zone.as_deref().or(vpc.subnets.first().map(|subnet| &*subnet.zone)).unwrap_or("").to_owned();
     let subnet = vpc.subnets.iter().find(|subnet| *subnet.zone == *zone).map_or("", |subnet| &subnet.id);
     let cidr = vpc.cidr();
-    let own = [(ZONE, &*zone), ("ecs.vpc-id", &*vpc.id), ("ecs.subnet-id", subnet), ("gantry.vpc-cidr", &*cidr)];
+    let own =
+        [(ATTRIBUTE_ZONE, &*zone), ("ecs.vpc-id", &*vpc.id), ("ecs.subnet-id", subnet), ("gantry.vpc-cidr", &*cidr)];
     let sent = wire.into_iter().map(|a| Attribute { name: a.name.into(), value: a.value.map(Into::into) });
     let mut all: Vec<Attribute> = sent.filter(|sent| own.iter().all(|(name, _)| **name != *sent.name)).collect();
     all.extend(own.map(|(name, value)| Attribute { name: name.into(), value: Some(value.into()) }));

@@ -10,7 +10,9 @@ use crate::named;
 use crate::waiting;
 use model::change::{Change, ClientToken};
 use model::cluster::Tag;
-use model::port::HostPort;
+use model::group::Group;
+use model::needs::Needs;
+use model::placement::{Placement, Strategy};
 use model::reason::Unplaceable;
 use model::task::{
     Container, ContainerStatus, Desired, Eni, EniStatus, HealthStatus, LaunchType, Membership, Phase, Task, TaskStatus,
@@ -19,7 +21,7 @@ use model::task::{
 use model::waiting::{WAITING_MAX, Waiting};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::capacity::Spread;
-use planner::{Ask, Place};
+use planner::{Ask, Place, Placer};
 use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
 use wire::{Fault, ToJson, ecs};
@@ -37,6 +39,7 @@ pub(crate) struct Order {
     /// The capacity provider that the tasks are asked of.
     pub provider: Option<Box<str>>,
     pub subnets: Vec<u8>,
+    pub placement: Placement,
     pub overrides: check::Sizes,
     pub overrides_text: Option<Box<str>>,
     pub service: Option<Membership>,
@@ -67,7 +70,9 @@ pub(crate) fn run_task(
     let strategy = input.capacity_provider_strategy.take();
     let known = &desk.state.clusters[&cluster];
     let Reach { launch_type, strategy } = reach(&desk.state, known, input.launch_type, strategy.as_deref())?;
-    let order = order(desk, cluster, launch_type, Asked::from(input))?;
+    let (constraints, by) = (input.placement_constraints.take(), input.placement_strategy.take());
+    let placement = check::placement(constraints.as_deref(), by.as_deref(), launch_type)?;
+    let mut order = order(desk, cluster, launch_type, Asked::run(input, placement))?;
     let provided = !strategy.is_empty();
     if launch_type == LaunchType::Ec2
         && !provided
@@ -75,9 +80,11 @@ pub(crate) fn run_task(
     {
         return Err(Fault::invalid_parameter("No Container Instances were found in your cluster."));
     }
-    let mut spread = Spread::new(&strategy, std::iter::empty());
-    let orders = (0..count).map(|_| (None, spread.next().map(Box::from))).collect();
-    let (tasks, failures) = place_all(desk, order, orders);
+    // What waits is older than what is asked for now.
+    waiting::retry(desk);
+    let shares = shares(&mut Spread::new(&strategy, std::iter::empty()), count as usize);
+    let (tasks, unplaced) = place_many(desk, &mut order, shares);
+    let failures = unplaced.iter().flat_map(|(why, missing)| vec![failure(desk, &order, why); *missing]).collect();
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         let token = ClientToken { cluster, token: token.into(), digest, tasks: tasks.clone(), at: desk.now };
         desk.commit(Change::ClientTokenUsed(Box::new(token)));
@@ -98,20 +105,27 @@ pub(crate) fn start_task(
     let mut failures = Vec::new();
     for name in &input.container_instances {
         match named::instance(&desk.state, cluster, name)?.filter(|instance| instance.is_registered()) {
-            Some(instance) => instances.push(Some(instance.id)),
+            Some(instance) => instances.push(instance.id),
             None => failures.push(super::missing(name.clone())),
         }
     }
     let cluster = cluster.id;
-    let order = order(desk, cluster, LaunchType::Ec2, Asked::from(input))?;
-    let (tasks, unplaced) = place_all(desk, order, instances.into_iter().map(|instance| (instance, None)).collect());
-    failures.extend(unplaced);
+    let order = order(desk, cluster, LaunchType::Ec2, Asked::start(input, Placement::default()))?;
+    waiting::retry(desk);
+    let mut tasks = Vec::new();
+    for instance in instances {
+        match place_on(desk, &order, instance) {
+            Ok(task) => tasks.push(task),
+            Err(why) => failures.push(failure(desk, &order, &why)),
+        }
+    }
     Ok(ecs::StartTaskResponse { tasks: Some(shown(desk, &tasks)), failures: Some(failures) })
 }
 
 /// The members that both operations have.
 struct Asked {
     task_definition: String,
+    placement: Placement,
     network: Option<ecs::NetworkConfiguration>,
     overrides: Option<ecs::TaskOverride>,
     group: Option<String>,
@@ -122,11 +136,12 @@ struct Asked {
 }
 
 macro_rules! asked_from {
-    ($($request:ty),*) => {$(
-        impl From<$request> for Asked {
-            fn from(input: $request) -> Self {
+    ($($name:ident($request:ty)),*) => {$(
+        impl Asked {
+            fn $name(input: $request, placement: Placement) -> Self {
                 Self {
                     task_definition: input.task_definition,
+                    placement,
                     network: input.network_configuration,
                     overrides: input.overrides,
                     group: input.group,
@@ -140,7 +155,7 @@ macro_rules! asked_from {
     )*};
 }
 
-asked_from!(ecs::RunTaskRequest, ecs::StartTaskRequest);
+asked_from!(run(ecs::RunTaskRequest), start(ecs::StartTaskRequest));
 
 fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked) -> Result<Order, Fault> {
     let state = &desk.state;
@@ -172,6 +187,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
         launch_type,
         provider: None,
         subnets,
+        placement: asked.placement,
         overrides,
         overrides_text: asked.overrides.map(|overrides| overrides.to_json().into()),
         service: None,
@@ -181,25 +197,47 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
     })
 }
 
-/// The instance that a task must be on and the capacity provider that it is asked of, where there are such.
-type Wish = (Option<InstanceId>, Option<Box<str>>);
+/// How many tasks are asked of which capacity provider.
+pub(crate) type Shares = Vec<(Option<Box<str>>, usize)>;
 
-/// Places one task after the other, each on what the one before has left.
-fn place_all(desk: &mut Desk, mut order: Order, wishes: Vec<Wish>) -> (Vec<TaskId>, Vec<ecs::Failure>) {
-    // What waits is older than what is asked for now.
-    waiting::retry(desk);
-    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
-    for (instance, provider) in wishes {
-        order.provider = provider;
-        match place_one(desk, &order, instance) {
-            Ok(task) => tasks.push(task),
-            Err(why) => failures.push(failure(desk, &order, &why)),
+/// Shares `count` tasks out among the providers of a strategy.
+pub(crate) fn shares(spread: &mut Spread<'_>, count: usize) -> Shares {
+    let mut shares = Shares::new();
+    for _ in 0..count {
+        let provider: Option<Box<str>> = spread.next().map(Box::from);
+        match shares.iter_mut().find(|(known, _)| *known == provider) {
+            Some((_, share)) => *share += 1,
+            None => shares.push((provider, 1)),
         }
     }
-    (tasks, failures)
+    shares
 }
 
 impl Order {
+    /// What the planner is asked.
+    fn ask<'a>(&'a self, needs: &'a Needs, instance: Option<InstanceId>, seed: u64) -> Ask<'a> {
+        let family = || Group::Family(self.definition.family);
+        let named = || self.group.clone().map_or_else(family, Group::Named);
+        Ask {
+            cluster: self.cluster,
+            launch_type: self.launch_type,
+            cpu: self.overrides.cpu,
+            memory: self.overrides.memory,
+            instance,
+            provider: self.provider.as_deref(),
+            subnets: &self.subnets,
+            needs,
+            placement: &self.placement,
+            group: self.service.map_or_else(named, |membership| Group::Service(membership.service)),
+            seed,
+        }
+    }
+
+    /// What random places are drawn from; nothing is drawn for others.
+    fn seed(&self, desk: &mut Desk) -> u64 {
+        if self.placement.strategy.contains(&Strategy::Random) { desk.ids.bits() } else { 0 }
+    }
+
     /// A task of an EC2 capacity provider waits for room. On AWS only with managed scaling; but a host may be added here at
     /// any time, by hand too.
     fn waits(&self, desk: &Desk) -> bool {
@@ -208,27 +246,45 @@ impl Order {
     }
 }
 
-/// Places and accepts a task, or accepts it to wait for a place.
-pub(crate) fn place_one(desk: &mut Desk, order: &Order, instance: Option<InstanceId>) -> Result<TaskId, Unplaceable> {
-    let ports: Box<[HostPort]> = desk.state.definitions[&order.definition].needs.ports.clone();
-    let ask = Ask {
-        cluster: order.cluster,
-        launch_type: order.launch_type,
-        cpu: order.overrides.cpu,
-        memory: order.overrides.memory,
-        instance,
-        provider: order.provider.as_deref(),
-        subnets: &order.subnets,
-        ports: &ports,
-    };
-    let place = planner::place(&desk.state, desk.now, &ask);
-    match place {
-        Err(why) if !order.waits(desk) => Err(why),
-        place => Ok(accept(desk, order, place)),
+/// Places and accepts tasks, or accepts them to wait for a place. Why there are fewer, and how many, if there are.
+pub(crate) fn place_many(
+    desk: &mut Desk,
+    order: &mut Order,
+    shares: Shares,
+) -> (Vec<TaskId>, Vec<(Unplaceable, usize)>) {
+    let needs = desk.state.definitions[&order.definition].needs.clone();
+    let seed = order.seed(desk);
+    let (mut tasks, mut unplaced) = (Vec::new(), Vec::new());
+    for (provider, share) in shares {
+        order.provider = provider;
+        let order = &*order;
+        let ask = order.ask(&needs, None, seed);
+        let places: Vec<Place> = Placer::new(&desk.state, desk.now, &ask).take(share).collect();
+        let mut missing = share - places.len();
+        tasks.extend(places.into_iter().map(|place| accept(desk, order, Ok(place))));
+        if missing == 0 {
+            continue;
+        }
+        let why = planner::why(&desk.state, desk.now, &ask);
+        while missing > 0 && order.waits(desk) {
+            tasks.push(accept(desk, order, Err(&why)));
+            missing -= 1;
+        }
+        if missing > 0 {
+            unplaced.push((why, missing));
+        }
     }
+    (tasks, unplaced)
 }
 
-fn accept(desk: &mut Desk, order: &Order, place: Result<Place, Unplaceable>) -> TaskId {
+/// Places and accepts a task on an instance.
+fn place_on(desk: &mut Desk, order: &Order, instance: InstanceId) -> Result<TaskId, Unplaceable> {
+    let needs = desk.state.definitions[&order.definition].needs.clone();
+    let place = planner::place(&desk.state, desk.now, &order.ask(&needs, Some(instance), 0))?;
+    Ok(accept(desk, order, Ok(place)))
+}
+
+fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) -> TaskId {
     let needs = desk.state.definitions[&order.definition].needs.clone();
     for container in &needs.containers {
         // A group that is not there and is not to be made is told to the node with the task, which then fails to start.
@@ -248,7 +304,8 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, Unplaceable>) -> 
         health: container.health_check.then_some(HealthStatus::Unknown),
     });
     let containers = containers.collect();
-    let waiting = place.as_ref().err().map(|why| Waiting::new(now, &order.subnets, why.code(), &why.detail()));
+    let waiting =
+        place.as_ref().err().map(|why| Waiting::new(now, &order.subnets, &order.placement, why.code(), &why.detail()));
     let place = place.ok();
     let interface = place.and_then(|place| place.interface);
     let eni = interface.map(|(subnet, address)| eni(desk, subnet, address));
@@ -300,7 +357,8 @@ pub(crate) fn eni(desk: &mut Desk, subnet: u8, address: Ipv4Addr) -> Eni {
 }
 
 fn failure(desk: &Desk, order: &Order, why: &Unplaceable) -> ecs::Failure {
-    let arn = why.nearest().map(|(id, _)| desk.state.scope().instance(desk.state.cluster_name(order.cluster), *id));
+    let arn = why.nearest().map(|verdict| verdict.instance);
+    let arn = arn.map(|id| desk.state.scope().instance(desk.state.cluster_name(order.cluster), id));
     // Fargate hosts are not shown; the reason is, with the numbers, in `detail`.
     let arn = arn.filter(|_| order.launch_type != LaunchType::Fargate);
     ecs::Failure { arn, reason: Some(why.code().to_owned()), detail: Some(why.detail()) }

@@ -87,8 +87,11 @@ fn wished(
         .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
     let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
+    let (constraints, by) = (input.placement_constraints.as_deref(), input.placement_strategy.as_deref());
+    let placement = check_run::placement(constraints, by, launch_type)?;
     let service = Service {
         id: desk.state.next_service(),
+        placement,
         cluster: cluster.id,
         name: input.service_name.into(),
         status: ServiceStatus::Active,
@@ -163,6 +166,14 @@ pub(crate) fn update(
     }
     let bounds = (service.minimum_healthy, service.maximum);
     (service.minimum_healthy, service.maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
+    // What is not said stays; an empty list takes away.
+    if let Some(constraints) = input.placement_constraints.as_deref() {
+        let asked = check_run::placement(Some(constraints), None, service.launch_type)?;
+        service.placement.constraints = asked.constraints;
+    }
+    if let Some(strategy) = input.placement_strategy.as_deref() {
+        service.placement.strategy = check_run::placement(None, Some(strategy), service.launch_type)?.strategy;
+    }
     service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
     if let Some(items) = &input.capacity_provider_strategy {

@@ -10,6 +10,7 @@ mod services;
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use link::acs::{ToAgent, ToControl};
 use model::audit::audit;
+use model::instance::CAPABILITIES;
 use model::state::Meta;
 use model::vpc::Vpc;
 use model::{Ids, State};
@@ -85,7 +86,8 @@ impl Desk {
     /// A host of the Fargate pool, registered and connected.
     fn host(&mut self) -> String {
         let integer = |name: &str, value: u32| json!({"name": name, "type": "INTEGER", "integerValue": value});
-        let attributes = json!([{"name": "gantry.eni"}, {"name": "gantry.pool", "value": "fargate"}]);
+        let mut attributes = vec![json!({"name": "gantry.eni"}), json!({"name": "gantry.pool", "value": "fargate"})];
+        attributes.extend(CAPABILITIES.map(|name| json!({"name": name})));
         let resources = json!([integer("CPU", 2048), integer("MEMORY", 4096)]);
         let input = json!({"totalResources": resources, "attributes": attributes});
         let answer = self.call(node(), "RegisterContainerInstance", input).unwrap();

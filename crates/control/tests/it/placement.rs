@@ -159,3 +159,118 @@ fn attributes_are_put_listed_chosen_by_and_deleted() {
     (0..9).for_each(|n| drop(put(&mut desk, &hosts[0], &format!("n{n}"), json!("x")).unwrap()));
     assert_eq!(put(&mut desk, &hosts[0], "n9", json!("x")).unwrap_err().code, "AttributeLimitExceededException");
 }
+
+/// Three hosts in two zones; the first and the last are of the stack prod.
+fn zoned() -> (Desk, Vec<String>) {
+    let mut desk = Desk::new();
+    let host = |desk: &mut Desk, n: u64, zone: &str, stack: &str| {
+        let attributes = json!([{"name": "ecs.availability-zone", "value": zone}, {"name": "stack", "value": stack}]);
+        desk.instance(n, 1000, 1000, attributes)
+    };
+    let hosts = [("us-east-1a", "prod"), ("us-east-1a", "dev"), ("us-east-1b", "prod")];
+    let hosts = (0..).zip(hosts).map(|(n, (zone, stack))| host(&mut desk, n, zone, stack)).collect();
+    desk.small("web", json!({}));
+    (desk, hosts)
+}
+
+#[test]
+fn constraints_and_strategies_of_requests_are_obeyed() {
+    let (mut desk, hosts) = zoned();
+    let prod = json!([{"type": "memberOf", "expression": "attribute:stack == prod"}]);
+    desk.ok("RunTask", json!({"taskDefinition": "web", "count": 4, "placementConstraints": prod}));
+    assert_eq!(desk.spread(&hosts), [2, 0, 2]);
+    let spread =
+        json!([{"type": "spread", "field": "attribute:ecs.availability-zone"}, {"type": "binpack", "field": "memory"}]);
+    desk.ok("RunTask", json!({"taskDefinition": "web", "count": 4, "group": "g", "placementStrategy": spread}));
+    assert_eq!(desk.spread(&hosts), [4, 0, 4]);
+    let distinct = json!([{"type": "distinctInstance"}]);
+    let run = desk
+        .ok("RunTask", json!({"taskDefinition": "web", "count": 4, "group": "d", "placementConstraints": distinct}));
+    assert_eq!(run["tasks"].as_array().unwrap().len(), 3);
+    assert_eq!(text(&run, "/failures/0/reason"), "DistinctInstance placement constraint unsatisfied.");
+    let none = json!([{"type": "memberOf", "expression": "attribute:stack == test"}]);
+    let run = desk.ok("RunTask", json!({"taskDefinition": "web", "placementConstraints": none}));
+    assert_eq!(text(&run, "/failures/0/reason"), "MemberOf placement constraint unsatisfied.");
+    let detail = text(&run, "/failures/0/detail");
+    assert!(detail.starts_with("none of 3 instances satisfy attribute:stack == test; instance "), "{detail}");
+    let big = json!({"containerOverrides": [{"name": "main", "memory": 900}]});
+    let run = desk.ok("RunTask", json!({"taskDefinition": "web", "placementConstraints": prod, "overrides": big}));
+    let detail = text(&run, "/failures/0/detail");
+    assert_eq!(text(&run, "/failures/0/reason"), "RESOURCE:MEMORY", "a container's own size is what is booked");
+    assert!(
+        detail.starts_with("needs 900 MiB of memory; 2 of 3 instances satisfy attribute:stack == prod"),
+        "{detail}"
+    );
+    for (member, value, words) in [
+        (
+            "placementConstraints",
+            json!([{"type": "memberOf", "expression": "stack == prod"}]),
+            "at character 1: unknown subject",
+        ),
+        ("placementConstraints", json!([{"type": "memberOf"}]), "needs an expression"),
+        ("placementConstraints", json!(vec![json!({"type": "distinctInstance"}); 11]), "at most 10"),
+        ("placementStrategy", json!([{"type": "binpack", "field": "disk"}]), "cpu or memory"),
+        ("placementStrategy", json!(vec![json!({"type": "random"}); 6]), "at most 5"),
+    ] {
+        let mut input = json!({"taskDefinition": "web"});
+        input[member] = value;
+        let (code, message) = desk.refused("RunTask", input);
+        assert!(code == "InvalidParameterException" && message.contains(words), "{code} {message}");
+    }
+}
+
+#[test]
+fn a_service_is_placed_as_it_says_and_says_why_not() {
+    let (mut desk, hosts) = zoned();
+    let dev = json!([{"type": "memberOf", "expression": "attribute:stack == dev"}]);
+    let pack = json!([{"type": "binpack", "field": "cpu"}]);
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 9, "placementConstraints": dev, "placementStrategy": pack});
+    let created = desk.ok("CreateService", input);
+    assert_eq!(text(&created, "/service/placementConstraints/0/expression"), "attribute:stack == dev");
+    assert_eq!(text(&created, "/service/placementStrategy/0/field"), "cpu");
+    desk.settle();
+    assert_eq!(desk.spread(&hosts), [0, 7, 0], "as many as have room");
+    let shown = desk.describe();
+    let events: Vec<&str> = shown["events"].as_array().unwrap().iter().map(|e| text(e, "/message")).collect();
+    let unable: Vec<&&str> = events.iter().filter(|message| message.contains("was unable to place a task")).collect();
+    let [unable] = unable.as_slice() else { panic!("once: {events:?}") };
+    assert!(
+        unable.contains(
+            "because no container instance met all of its requirements. The closest matching (container-instance "
+        ),
+        "{unable}"
+    );
+    assert!(unable.contains("has insufficient memory available. Needs 128 MiB of memory; 1 of 3 instances satisfy attribute:stack == dev"), "{unable}");
+    // Without the constraint there is room; no new deployment is made for that.
+    let deployment = text(&desk.describe(), "/deployments/0/id").to_owned();
+    let updated =
+        desk.ok("UpdateService", json!({"service": "web", "placementConstraints": [], "placementStrategy": []}));
+    assert_eq!(updated["service"]["placementConstraints"], json!([]));
+    desk.settle();
+    assert_eq!(text(&desk.describe(), "/deployments/0/id"), deployment);
+    assert_eq!(desk.spread(&hosts).iter().sum::<usize>(), 9);
+    assert_eq!(desk.spread(&hosts)[2], 2, "the zone with the fewest");
+}
+
+#[test]
+fn what_a_definition_asks_of_a_host_is_asked() {
+    let (mut desk, hosts) = zoned();
+    let check = json!({"command": ["CMD", "true"]});
+    let container = json!({"name": "main", "image": "busybox", "memory": 64, "healthCheck": check});
+    desk.ok("RegisterTaskDefinition", json!({"family": "checked", "containerDefinitions": [container]}));
+    let run = desk.ok("RunTask", json!({"taskDefinition": "checked"}));
+    assert_eq!(text(&run, "/failures/0/reason"), "ATTRIBUTE");
+    assert!(text(&run, "/failures/0/detail").contains("have the attribute"), "{run}");
+    let rack = json!([{"type": "memberOf", "expression": "attribute:ecs.availability-zone == us-east-1b"}]);
+    desk.small("far", json!({"placementConstraints": rack}));
+    desk.ok("RunTask", json!({"taskDefinition": "far", "count": 2}));
+    assert_eq!(desk.spread(&hosts), [0, 0, 2]);
+    let bad = json!({"family": "far", "containerDefinitions": [{"name": "m", "image": "i", "memory": 64}],
+        "placementConstraints": [{"type": "memberOf", "expression": "rack == 1"}]});
+    let (_, message) = desk.refused("RegisterTaskDefinition", bad);
+    assert!(message.contains("unknown subject \"rack\""), "{message}");
+    let fargate = json!({"taskDefinition": "webserver", "launchType": "FARGATE", "placementConstraints": [{"type": "distinctInstance"}],
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": [desk.subnet()]}}});
+    desk.web();
+    assert!(desk.refused("RunTask", fargate).1.contains("not supported with FARGATE launch type"));
+}

@@ -20,7 +20,7 @@ impl Desk {
         self.ok("CreateService", input)
     }
 
-    fn describe(&mut self) -> Value {
+    pub fn describe(&mut self) -> Value {
         let shown = self.ok("DescribeServices", json!({"services": ["web"]}));
         shown["services"][0].clone()
     }

@@ -211,7 +211,12 @@ impl History {
         };
         let known: Vec<_> = self.control.state().instances.keys().copied().collect();
         let request = ecs::RegisterContainerInstanceRequest {
-            attributes: Some(vec![attribute("gantry.eni", None), attribute("gantry.pool", Some("fargate"))]),
+            attributes: Some(
+                [attribute("gantry.eni", None), attribute("gantry.pool", Some("fargate"))]
+                    .into_iter()
+                    .chain(model::instance::CAPABILITIES.map(|name| attribute(name, None)))
+                    .collect(),
+            ),
             total_resources: Some(vec![integer("CPU", cpu), integer("MEMORY", memory)]),
             ..Default::default()
         };

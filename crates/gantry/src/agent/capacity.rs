@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use model::instance::{
     ATTRIBUTE_CAPACITY_PROVIDER, ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL,
+    CAPABILITIES,
 };
 use wire::ecs;
 
@@ -86,15 +87,11 @@ pub fn registration(
 fn attributes(size: Size, fargate: Option<FargateFactors>, provider: Option<&str>) -> Vec<ecs::Attribute> {
     let mut list = vec![
         (ATTRIBUTE_ENI, None),
-        ("ecs.capability.task-eni", None),
-        ("ecs.capability.full-sync", None),
-        ("ecs.capability.task-cpu-mem-limit", None),
-        ("com.amazonaws.ecs.capability.privileged-container", None),
-        ("com.amazonaws.ecs.capability.logging-driver.awslogs", None),
         ("ecs.os-type", Some("linux".to_owned())),
         ("ecs.os-family", Some("LINUX".to_owned())),
         ("ecs.cpu-architecture", Some(if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned())),
     ];
+    list.extend(CAPABILITIES.map(|name| (name, None)));
     if let Some(factors) = fargate {
         let times = |size: u32, factor: f64| (f64::from(size) * factor).clamp(0.0, f64::from(u32::MAX)) as u32;
         list.push((ATTRIBUTE_POOL, Some("fargate".to_owned())));
