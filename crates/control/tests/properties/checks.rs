@@ -112,7 +112,7 @@ impl Checks {
         let Some(primary) = service.primary() else { return unhappy("it has no deployment") };
         let Some(trouble) = primary.trouble.as_deref() else { return unhappy("and says no reason") };
         let bounds = trouble.contains("allow no step");
-        let resources = trouble.starts_with("RESOURCE:") || trouble.starts_with("AGENT");
+        let resources = ["RESOURCE:", "AGENT", "INACTIVE"].iter().any(|code| trouble.starts_with(code));
         if !bounds && !resources {
             return unhappy(trouble);
         }
