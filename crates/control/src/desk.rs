@@ -75,7 +75,7 @@ impl Desk {
                 self.waiting.extend(services.map(|membership| membership.service));
             }
             self.note_room(&touched);
-            if let Touched::Service(id) = &touched {
+            if let Touched::Service(id) | Touched::ServiceDeployment(id, _) = &touched {
                 self.waiting.insert(*id);
             }
             self.touched.insert(touched);

@@ -41,7 +41,7 @@ fn step(desk: &mut Desk, id: ServiceId) {
         stop(desk, id, &plan.stops);
     }
     if plan.starts > 0 {
-        start(desk, id, plan.starts);
+        start(desk, id, plan.of, plan.starts);
     }
 }
 
@@ -54,10 +54,9 @@ fn stop(desk: &mut Desk, id: ServiceId, stops: &[(model::TaskId, String)]) {
     say(desk, id, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
 }
 
-fn start(desk: &mut Desk, id: ServiceId, count: u32) {
-    let Some((mut order, strategy)) = desk.state.services.get(&id).and_then(|service| order(desk, service)) else {
-        return;
-    };
+fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32) {
+    let service = desk.state.services.get(&id);
+    let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return };
     // The ratio is kept over the tasks of the deployment.
     let live = desk.state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
     let same = live.filter(|task| task.service == order.service).filter_map(|task| task.provider.as_deref());
@@ -81,11 +80,11 @@ fn say(desk: &mut Desk, id: ServiceId, words: &str) {
     desk.say(id, message);
 }
 
-/// What a task of the PRIMARY deployment is made from, and its capacity provider strategy.
-fn order(desk: &Desk, service: &Service) -> Option<(Order, Vec<StrategyItem>)> {
-    let primary = service.primary()?;
-    let revision = desk.state.service_revisions.get(&(service.id, primary.revision));
-    let definition = desk.state.definitions.get(&primary.definition)?;
+/// What a task of a deployment is made from, and its capacity provider strategy.
+fn order(desk: &Desk, service: &Service, number: u64) -> Option<(Order, Vec<StrategyItem>)> {
+    let deployment = service.deployments.iter().find(|deployment| deployment.number == number)?;
+    let revision = desk.state.service_revisions.get(&(service.id, deployment.revision));
+    let definition = desk.state.definitions.get(&deployment.definition)?;
     let mut tags = match service.propagate {
         Propagate::None => Vec::new(),
         Propagate::TaskDefinition => definition.tags.clone(),
@@ -100,14 +99,14 @@ fn order(desk: &Desk, service: &Service) -> Option<(Order, Vec<StrategyItem>)> {
     let strategy = revision.map_or(&service.strategy, |revision| &revision.strategy).clone();
     let order = Order {
         cluster: service.cluster,
-        definition: primary.definition,
+        definition: deployment.definition,
         launch_type: revision.map_or(service.launch_type, |revision| revision.launch_type),
         provider: None,
         subnets: revision.map_or(&service.subnets, |revision| &revision.subnets).clone(),
         placement: service.placement.clone(),
         overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
         overrides_text: None,
-        service: Some(Membership { service: service.id, deployment: primary.number }),
+        service: Some(Membership { service: service.id, deployment: deployment.number }),
         group: None,
         started_by: None,
         tags,

@@ -1,8 +1,8 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, run, service, task,
-    task_definition,
+    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, run, service,
+    service_deployment, task, task_definition,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -51,6 +51,11 @@ impl ecs::Ecs<Caller> for Control {
         describe_services(ecs::DescribeServicesRequest) -> ecs::DescribeServicesResponse = service::describe;
         list_services(ecs::ListServicesRequest) -> ecs::ListServicesResponse = service::list;
         delete_service(ecs::DeleteServiceRequest) -> ecs::DeleteServiceResponse = service::delete;
+        describe_service_deployments(ecs::DescribeServiceDeploymentsRequest) -> ecs::DescribeServiceDeploymentsResponse = service_deployment::describe;
+        list_service_deployments(ecs::ListServiceDeploymentsRequest) -> ecs::ListServiceDeploymentsResponse = service_deployment::list;
+        describe_service_revisions(ecs::DescribeServiceRevisionsRequest) -> ecs::DescribeServiceRevisionsResponse = service_deployment::describe_revisions;
+        stop_service_deployment(ecs::StopServiceDeploymentRequest) -> ecs::StopServiceDeploymentResponse = service_deployment::stop;
+        continue_service_deployment(ecs::ContinueServiceDeploymentRequest) -> ecs::ContinueServiceDeploymentResponse = service_deployment::go_on;
         submit_task_state_change(ecs::SubmitTaskStateChangeRequest) -> ecs::SubmitTaskStateChangeResponse = agent::submit_task;
         submit_container_state_change(ecs::SubmitContainerStateChangeRequest) -> ecs::SubmitContainerStateChangeResponse = agent::submit_container;
         submit_attachment_state_changes(ecs::SubmitAttachmentStateChangesRequest) -> ecs::SubmitAttachmentStateChangesResponse = agent::submit_attachments;

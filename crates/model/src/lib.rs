@@ -7,6 +7,8 @@ pub mod audit;
 pub mod capacity_provider;
 pub mod change;
 pub mod cluster;
+pub mod deployment_configuration;
+pub mod failure;
 pub mod group;
 pub mod health;
 pub mod ids;

@@ -12,6 +12,7 @@
 use crate::Millis;
 use crate::capacity_provider::StrategyItem;
 use crate::cluster::Tag;
+use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::placement::Placement;
 use crate::task::{LaunchType, Task};
@@ -55,6 +56,8 @@ pub enum Rollout {
     InProgress,
     /// The wanted number of its tasks is healthy, and no task of another deployment is left.
     Completed,
+    /// Given up: it starts no more tasks.
+    Failed,
 }
 
 /// One wish for a service's tasks.
@@ -82,6 +85,15 @@ pub struct Deployment {
     /// Starts that failed since the deployment began.
     #[serde(default)]
     pub failed: u32,
+    /// A start has proved that no other will do better.
+    #[serde(default)]
+    pub hopeless: bool,
+    /// It was called COMPLETED too early: tasks of it ended soon after. Next time one must have settled.
+    #[serde(default)]
+    pub doubtful: bool,
+    /// When it was COMPLETED last; zero: it was not yet.
+    #[serde(default)]
+    pub completed_at: Millis,
     /// No task is started before this.
     #[serde(default)]
     pub retry_at: Millis,
@@ -125,6 +137,9 @@ pub struct Service {
     pub minimum_healthy: u32,
     /// Percent of `desired` that may exist through a deployment, rounded down.
     pub maximum: u32,
+    /// How else it wants to be deployed.
+    #[serde(default)]
+    pub configuration: DeploymentConfiguration,
     /// Positions of its subnets.
     pub subnets: Vec<u8>,
     /// Where its tasks may go and where best.
@@ -173,6 +188,31 @@ pub enum Propagate {
 }
 
 impl Deployment {
+    /// A wish that nothing has come of yet.
+    pub fn new(number: u64, definition: RevisionId, revision: u64, history: u32, now: Millis) -> Self {
+        Self {
+            number,
+            definition,
+            revision,
+            history,
+            created_at: now,
+            updated_at: now,
+            rollout: Rollout::InProgress,
+            failures: 0,
+            failed: 0,
+            hopeless: false,
+            doubtful: false,
+            completed_at: 0,
+            retry_at: 0,
+            trouble: None,
+        }
+    }
+
+    /// Failed starts as a circuit breaker counts them.
+    pub fn counted(&self, breaker: &CircuitBreaker) -> u32 {
+        if breaker.reset { self.failures } else { self.failed }
+    }
+
     /// `ecs-svc/` and 19 digits.
     pub fn id(&self) -> String {
         deployment_id(self.number)
@@ -188,6 +228,11 @@ impl Service {
     /// The deployment that counts.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.first()
+    }
+
+    /// Its circuit breaker, when it watches.
+    pub fn breaker(&self) -> Option<CircuitBreaker> {
+        self.configuration.breaker.filter(|breaker| breaker.enable)
     }
 
     /// The least number of healthy tasks that a step may leave: rounded up.

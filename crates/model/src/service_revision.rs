@@ -13,6 +13,8 @@ pub struct ServiceRevision {
     pub service: ServiceId,
     /// The 19 digits at the end of its ARN.
     pub number: u64,
+    /// The number of the deployment that was made for it; going back to it goes back to that.
+    pub deployment: u64,
     /// The task definition.
     pub definition: RevisionId,
     /// Where its tasks run.

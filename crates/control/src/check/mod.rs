@@ -3,6 +3,7 @@
 mod attributes;
 pub(crate) mod capacity;
 mod container;
+pub(crate) mod deployment;
 mod ports;
 pub(crate) mod run;
 pub(crate) mod service;

@@ -54,12 +54,10 @@ pub(crate) fn unsupported_of_update(input: &ecs::UpdateServiceRequest) -> Result
 /// minimumHealthyPercent and maximumPercent; `kept` where a request does not say.
 pub(crate) fn bounds(asked: Option<&ecs::DeploymentConfiguration>, kept: (u32, u32)) -> Result<(u32, u32), Fault> {
     let Some(asked) = asked else { return Ok(kept) };
-    let breaker = asked.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
     refuse_used(&[
-        ("deploymentConfiguration.deploymentCircuitBreaker", breaker),
         ("deploymentConfiguration.alarms", asked.alarms.as_ref().is_some_and(|alarms| alarms.enable)),
-        ("deploymentConfiguration.lifecycleHooks", filled(&asked.lifecycle_hooks)),
-        ("deploymentConfiguration.earlySuccessCriteria", asked.early_success_criteria.is_some()),
+        ("deploymentConfiguration.canaryConfiguration", asked.canary_configuration.is_some()),
+        ("deploymentConfiguration.linearConfiguration", asked.linear_configuration.is_some()),
         ("deploymentConfiguration.bakeTimeInMinutes", asked.bake_time_in_minutes.is_some_and(|minutes| minutes != 0)),
         (
             "deploymentConfiguration.strategy",

@@ -5,7 +5,7 @@ use super::task::launch_type;
 use super::{check_names, missing, tags};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach, strategy};
-use crate::check::{run as check_run, service as check};
+use crate::check::{deployment as check_deployment, run as check_run, service as check};
 use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
@@ -13,7 +13,8 @@ use crate::reconcile::has_tasks;
 use model::capacity_provider::launch_type as provider_launch_type;
 use model::change::Change;
 use model::cluster::is_valid_name;
-use model::service::{Propagate, Service, ServiceStatus};
+use model::deployment_configuration::DeploymentConfiguration;
+use model::service::{Propagate, Rollout, Service, ServiceStatus};
 use model::task::LaunchType;
 use model::{Cluster, RevisionId, State};
 use sha2::{Digest, Sha256};
@@ -86,6 +87,8 @@ fn wished(
         .desired_count
         .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
     let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
+    let mut configuration = DeploymentConfiguration::default();
+    check_deployment::read(input.deployment_configuration.as_ref(), &mut configuration)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
     let (constraints, by) = (input.placement_constraints.as_deref(), input.placement_strategy.as_deref());
     let placement = check_run::placement(constraints, by, launch_type)?;
@@ -100,6 +103,7 @@ fn wished(
         desired: check::desired(desired)?,
         minimum_healthy,
         maximum,
+        configuration,
         subnets,
         created_at: desk.now,
         inactive_at: 0,
@@ -174,6 +178,7 @@ pub(crate) fn update(
     if let Some(strategy) = input.placement_strategy.as_deref() {
         service.placement.strategy = check_run::placement(None, Some(strategy), service.launch_type)?.strategy;
     }
+    check_deployment::read(input.deployment_configuration.as_ref(), &mut service.configuration)?;
     service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
     if let Some(items) = &input.capacity_provider_strategy {
@@ -207,7 +212,10 @@ pub(crate) fn update(
     let history = wanted.filter(|_| new).map(|definition| deployment::begin(desk, &mut service, definition));
     // A try that waits for its time is due at once when somebody has changed something.
     if let Some(primary) = service.deployments.first_mut() {
-        (primary.retry_at, primary.trouble) = (0, None);
+        primary.retry_at = 0;
+        if primary.rollout != Rollout::Failed {
+            (primary.trouble, primary.hopeless) = (None, false);
+        }
     }
     service.steady = false;
     service.version += 1;

@@ -1,9 +1,21 @@
-//! Service deployments and revisions: how one begins, and what is asked of them.
+//! Service deployments and revisions: how one begins, what is shown of them, and how one is stopped or told to go on.
 
+use super::{check_names, missing};
+use crate::authorize::Caller;
 use crate::desk::Desk;
+use crate::named;
+use crate::page::Page;
 use model::change::Change;
+use model::deployment_configuration::HookAction;
 use model::service::{Deployment, Rollout, Service};
-use model::{RevisionId, ServiceDeployment, ServiceDeploymentStatus, ServiceId, ServiceRevision};
+use model::service_deployment::{HookStatus, Stage};
+use model::{RevisionId, ServiceDeployment, ServiceDeploymentStatus, ServiceId, ServiceRevision, State};
+use wire::{Fault, ecs};
+
+/// Names in one Describe.
+const DESCRIBE_MAX: usize = 20;
+/// Revisions that one deployment is said to replace, the newest.
+const SOURCES_MAX: usize = 10;
 
 /// What a deployment that begins adds beside the service itself.
 pub(crate) struct History {
@@ -18,19 +30,23 @@ pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: Revision
     let revision = ServiceRevision {
         service: service.id,
         number: digits(desk),
+        deployment: digits(desk),
         definition,
         launch_type: service.launch_type,
         strategy: service.strategy.clone(),
         subnets: service.subnets.clone(),
         created_at: now,
     };
-    let mut sources: Vec<u64> = service.deployments.iter().map(|older| older.revision).filter(|n| *n != 0).collect();
+    let mut sources: Vec<u64> =
+        service.deployments.iter().map(|older| older.revision).filter(|n| *n != 0).take(SOURCES_MAX).collect();
     sources.dedup();
     let deployment = ServiceDeployment {
         service: service.id,
         number,
         id: text(desk),
         target: revision.number,
+        // To find what there is takes a step of its own only when there is something.
+        stage: if sources.is_empty() { Stage::PreScaleUp } else { Stage::ReconcileService },
         sources,
         status: ServiceDeploymentStatus::Pending,
         reason: None,
@@ -39,20 +55,14 @@ pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: Revision
         finished_at: 0,
         stopped_at: 0,
         updated_at: now,
-    };
-    let wish = Deployment {
-        number: digits(desk),
-        definition,
-        revision: revision.number,
-        history: number,
-        created_at: now,
-        updated_at: now,
-        rollout: Rollout::InProgress,
+        bounds: (service.minimum_healthy, service.maximum),
+        configuration: service.configuration.clone(),
+        hooks: Vec::new(),
+        triggered: false,
         failures: 0,
-        failed: 0,
-        retry_at: 0,
-        trouble: None,
+        rollback: None,
     };
+    let wish = Deployment::new(revision.deployment, definition, revision.number, number, now);
     service.deploy(wish);
     History { revision, deployment }
 }
@@ -86,4 +96,173 @@ fn text(desk: &mut Desk) -> Box<str> {
     let mut bits = [desk.ids.bits(), desk.ids.bits(), desk.ids.bits()].map(|bits| (0..7).map(move |n| bits >> (9 * n)));
     let letters = bits.iter_mut().flatten().map(|bits| char::from(ALPHABET[(bits & 63) as usize]));
     letters.collect::<String>().into()
+}
+
+/// The service and the rest of the path that an ARN of that kind names: `kind/<cluster>/<service>/<rest>`.
+fn within<'a, 'n>(state: &'a State, arn: &'n str, kind: &str) -> Result<Option<(&'a Service, &'n str)>, Fault> {
+    let named = named::resource(state, arn, kind)?;
+    let malformed = || Fault::invalid_parameter(format!("Invalid identifier: {arn:?} is not the ARN of a {kind}."));
+    let path = named.of_kind(kind).ok_or_else(malformed)?;
+    let mut parts = path.splitn(3, '/');
+    let (Some(cluster), Some(service), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(malformed());
+    };
+    let cluster = state.cluster_named(cluster);
+    let service = cluster.and_then(|cluster| state.service_named(cluster.id, service));
+    Ok(service.map(|service| (service, rest)))
+}
+
+fn find<'a>(state: &'a State, arn: &str) -> Result<Option<(&'a Service, &'a ServiceDeployment)>, Fault> {
+    let Some((service, id)) = within(state, arn, "service-deployment")? else { return Ok(None) };
+    let found = state.service_deployments(service.id).find(|deployment| *deployment.id == *id);
+    Ok(found.map(|deployment| (service, deployment)))
+}
+
+/// DescribeServiceDeployments.
+pub(crate) fn describe(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeServiceDeploymentsRequest,
+) -> Result<ecs::DescribeServiceDeploymentsResponse, Fault> {
+    check_names(&input.service_deployment_arns, "serviceDeploymentArns", DESCRIBE_MAX)?;
+    let (mut deployments, mut failures) = (Vec::new(), Vec::new());
+    for arn in &input.service_deployment_arns {
+        match find(&desk.state, arn)? {
+            Some((service, deployment)) => {
+                deployments.push(desk.state.project_service_deployment(service, deployment, desk.health()));
+            }
+            None => failures.push(missing(arn.clone())),
+        }
+    }
+    Ok(ecs::DescribeServiceDeploymentsResponse { service_deployments: Some(deployments), failures: Some(failures) })
+}
+
+/// DescribeServiceRevisions.
+pub(crate) fn describe_revisions(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DescribeServiceRevisionsRequest,
+) -> Result<ecs::DescribeServiceRevisionsResponse, Fault> {
+    check_names(&input.service_revision_arns, "serviceRevisionArns", DESCRIBE_MAX)?;
+    let state = &desk.state;
+    let (mut revisions, mut failures) = (Vec::new(), Vec::new());
+    for arn in &input.service_revision_arns {
+        let found = within(state, arn, "service-revision")?.and_then(|(service, number)| {
+            let number = number.parse().ok()?;
+            Some((service, state.service_revisions.get(&(service.id, number))?))
+        });
+        match found {
+            Some((service, revision)) => revisions.push(state.project_service_revision(service, revision)),
+            None => failures.push(missing(arn.clone())),
+        }
+    }
+    Ok(ecs::DescribeServiceRevisionsResponse { service_revisions: Some(revisions), failures: Some(failures) })
+}
+
+/// ListServiceDeployments: the newest first.
+pub(crate) fn list(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ListServiceDeploymentsRequest,
+) -> Result<ecs::ListServiceDeploymentsResponse, Fault> {
+    let state = &desk.state;
+    let cluster = named::cluster(state, input.cluster.as_deref())?;
+    let service = named::service(state, cluster, &input.service)?;
+    let service = service.ok_or_else(|| ecs::fault::service_not_found("Service not found."))?;
+    let created = input.created_at.unwrap_or_default();
+    let (after, before) = (created.after.map(|at| at.millis()), created.before.map(|at| at.millis()));
+    let scope = format!("ListServiceDeployments|{}|{:?}|{after:?}|{before:?}", service.id.0, input.status);
+    let page = Page::read(&state.meta().token_key, scope, (20, 100), input.max_results, input.next_token.as_deref())?;
+    let wanted = input.status.unwrap_or_default();
+    let fitting = state.service_deployments(service.id).rev().filter(|deployment| {
+        (wanted.is_empty() || wanted.iter().any(|status| status.as_str() == deployment.status.as_str()))
+            && after.is_none_or(|after| deployment.created_at > after)
+            && before.is_none_or(|before| deployment.created_at < before)
+    });
+    let last: Option<u32> = page.after().and_then(|after| after.parse().ok());
+    let rest = fitting.filter(|deployment| last.is_none_or(|last| deployment.number < last));
+    let (found, next_token) = page.take(rest, |deployment| deployment.number.to_string());
+    let brief = |deployment: &ServiceDeployment| state.project_service_deployment_brief(service, deployment);
+    let deployments = found.into_iter().map(brief).collect();
+    Ok(ecs::ListServiceDeploymentsResponse { service_deployments: Some(deployments), next_token })
+}
+
+fn wanted(state: &State, arn: &str) -> Result<(Service, ServiceDeployment), Fault> {
+    let found = find(state, arn)?;
+    let (service, deployment) =
+        found.ok_or_else(|| ecs::fault::service_deployment_not_found("The service deployment was not found."))?;
+    Ok((service.clone(), deployment.clone()))
+}
+
+/// StopServiceDeployment. ROLLBACK goes back to the last revision that came true, at once; ABORT leaves what there is as it
+/// is.
+pub(crate) fn stop(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::StopServiceDeploymentRequest,
+) -> Result<ecs::StopServiceDeploymentResponse, Fault> {
+    let arn = input.service_deployment_arn;
+    let (mut service, mut deployment) = wanted(&desk.state, &arn)?;
+    let back = input.stop_type != Some(ecs::StopServiceDeploymentStopType::Abort);
+    let conflict = |why: &str| {
+        let message = format!("The service deployment {why}: its status is {}.", deployment.status.as_str());
+        ecs::fault::conflict(message, vec![arn.clone()])
+    };
+    if deployment.status.is_over() {
+        return Err(conflict("is over"));
+    }
+    if back && deployment.status.is_rollback() {
+        return Err(conflict("is being rolled back already"));
+    }
+    if back {
+        deployment.status = ServiceDeploymentStatus::RollbackRequested;
+        deployment.reason = Some("The service deployment was stopped with stopType ROLLBACK.".into());
+        deployment.updated_at = desk.now;
+    } else {
+        let why = "The service deployment was stopped with stopType ABORT.";
+        deployment.finish(ServiceDeploymentStatus::Stopped, Some(why), desk.now);
+        if let Some(primary) = service.deployments.first_mut().filter(|known| known.history == deployment.number) {
+            primary.rollout = Rollout::Failed;
+            primary.trouble = Some(why.into());
+            primary.updated_at = desk.now;
+        }
+        service.steady = false;
+        service.version += 1;
+        desk.commit(Change::ServiceUpdated(Box::new(service)));
+    }
+    let service = deployment.service;
+    desk.commit(Change::ServiceDeploymentUpdated(Box::new(deployment)));
+    let name = desk.state.services[&service].name.clone();
+    desk.say(service, format!("(service {name}) the service deployment was stopped by a request."));
+    Ok(ecs::StopServiceDeploymentResponse { service_deployment_arn: Some(arn) })
+}
+
+/// ContinueServiceDeployment: what a hook of type PAUSE waits for.
+pub(crate) fn go_on(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ContinueServiceDeploymentRequest,
+) -> Result<ecs::ContinueServiceDeploymentResponse, Fault> {
+    let arn = input.service_deployment_arn;
+    let (_, mut deployment) = wanted(&desk.state, &arn)?;
+    let hook = deployment.hooks.iter_mut().find(|hook| *hook.id == *input.hook_id);
+    let hook = hook.ok_or_else(|| Fault::invalid_parameter("The service deployment has no hook of that hookId."))?;
+    if hook.status != HookStatus::AwaitingAction {
+        return Err(Fault::invalid_parameter("The hook awaits no action any more."));
+    }
+    let action = match input.action {
+        Some(ecs::DeploymentLifecycleHookAction::Rollback) => HookAction::Rollback,
+        Some(ecs::DeploymentLifecycleHookAction::Continue) | None => HookAction::Continue,
+    };
+    match action {
+        HookAction::Continue => hook.status = HookStatus::Succeeded,
+        HookAction::Rollback => {
+            hook.status = HookStatus::Failed;
+            deployment.status = ServiceDeploymentStatus::RollbackRequested;
+            deployment.reason = Some("A lifecycle hook was answered with ROLLBACK.".into());
+        }
+    }
+    deployment.updated_at = desk.now;
+    desk.commit(Change::ServiceDeploymentUpdated(Box::new(deployment)));
+    Ok(ecs::ContinueServiceDeploymentResponse { service_deployment_arn: Some(arn) })
 }

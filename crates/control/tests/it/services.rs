@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// Through a deployment, after every round: how many tasks were wanted RUNNING at the most, healthy at the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    most: usize,
-    least: usize,
+    pub most: usize,
+    pub least: usize,
 }
 
 impl Desk {
@@ -25,7 +25,7 @@ impl Desk {
         shown["services"][0].clone()
     }
 
-    fn wanted(&self) -> Vec<(String, TaskStatus, u64)> {
+    pub fn wanted(&self) -> Vec<(String, TaskStatus, u64)> {
         let state = self.control.state();
         let live = state.tasks.values().filter(|task| task.desired == Desired::Running);
         live.map(|task| (state.task_arn(task), task.status, task.times.started)).collect()
@@ -36,7 +36,7 @@ impl Desk {
     }
 
     /// The host makes everything true that is wanted of it: pending tasks run, unwanted ones are gone.
-    fn obey(&mut self) {
+    pub fn obey(&mut self) {
         let state = self.control.state();
         let alive = state.tasks.values().filter(|task| task.status != TaskStatus::Stopped);
         let said: Vec<(String, &str)> = alive
@@ -51,7 +51,7 @@ impl Desk {
         }
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         self.now += ms;
         self.control.handle_time(self.now);
         self.round();
@@ -69,7 +69,7 @@ impl Desk {
         seen
     }
 
-    fn fail(&mut self, task: &str, code: i32) {
+    pub fn fail(&mut self, task: &str, code: i32) {
         let containers = json!([{"containerName": "web", "status": "STOPPED", "exitCode": code}]);
         let report = json!({"task": task, "status": "STOPPED", "containers": containers});
         self.call(node(), "SubmitTaskStateChange", report).unwrap();

@@ -11,6 +11,7 @@ mod instance;
 mod log;
 mod network;
 mod service;
+mod service_deployment;
 mod task;
 mod task_definition;
 

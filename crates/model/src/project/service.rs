@@ -1,6 +1,7 @@
 //! Services and their deployments. A task that runs and has not yet proved healthy is shown as pending, so that nobody
 //! who waits for `runningCount` is told too early; neither is one that was healthy and is not any more.
 
+use super::service_deployment::configuration;
 use crate::Millis;
 use crate::capacity_provider::StrategyItem;
 use crate::service::{Deployment, Rollout, Service};
@@ -78,22 +79,20 @@ impl State {
             pending_count: Some(count(pending)),
             launch_type: service.strategy.is_empty().then(|| launch_type(service.launch_type)),
             capacity_provider_strategy: shown_strategy(&service.strategy),
-            platform_version: platform(service, "1.4.0"),
-            platform_family: platform(service, "Linux"),
+            platform_version: platform(service.launch_type, "1.4.0"),
+            platform_family: platform(service.launch_type, "Linux"),
             task_definition: definition,
-            deployment_configuration: Some(ecs::DeploymentConfiguration {
-                maximum_percent: Some(count(service.maximum)),
-                minimum_healthy_percent: Some(count(service.minimum_healthy)),
-                strategy: Some(ecs::DeploymentStrategy::Rolling),
-                ..Default::default()
-            }),
+            deployment_configuration: Some(configuration(
+                (service.minimum_healthy, service.maximum),
+                &service.configuration,
+            )),
             deployments: Some(deployments.map(|(n, d)| self.deployment(service, n == 0, d, health)).collect()),
             events: Some(self.service_events(service.id).rev().map(event).collect()),
             created_at: super::time(service.created_at),
             created_by: Some(service.created_by.to_string()),
             placement_constraints: Some(service.placement.shown_constraints()),
             placement_strategy: Some(service.placement.shown_strategy()),
-            network_configuration: self.network_configuration(service),
+            network_configuration: self.network_configuration(&service.subnets),
             scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
             deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::Ecs }),
             tags: with_tags.then(|| super::tags(&service.tags)),
@@ -115,15 +114,19 @@ impl State {
         let state = match deployment.rollout {
             Rollout::InProgress => ecs::DeploymentRolloutState::InProgress,
             Rollout::Completed => ecs::DeploymentRolloutState::Completed,
+            Rollout::Failed => ecs::DeploymentRolloutState::Failed,
         };
         let said = |words: &str| format!("ECS deployment {} {words}.", deployment.id());
-        let reason = match (deployment.rollout, &deployment.trouble) {
-            (Rollout::Completed, _) => said("completed"),
-            (Rollout::InProgress, None) => said("in progress"),
-            (Rollout::InProgress, Some(trouble)) => format!("{} {trouble}", said("in progress")),
+        let trouble = deployment.trouble.as_deref().map(|trouble| format!(" {trouble}")).unwrap_or_default();
+        let reason = match deployment.rollout {
+            Rollout::Completed => said("completed"),
+            Rollout::InProgress => format!("{}{trouble}", said("in progress")),
+            Rollout::Failed => format!("{}{trouble}", said("failed")),
         };
         let revision = self.service_revisions.get(&(service.id, deployment.revision));
         let strategy = revision.map_or(&service.strategy, |revision| &revision.strategy);
+        let made_for = revision.map_or(service.launch_type, |revision| revision.launch_type);
+        let subnets = revision.map_or(&service.subnets, |revision| &revision.subnets);
         ecs::Deployment {
             id: Some(deployment.id()),
             status: Some(if primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
@@ -134,11 +137,11 @@ impl State {
             failed_tasks: Some(count(deployment.failed)),
             created_at: super::time(deployment.created_at),
             updated_at: super::time(deployment.updated_at),
-            launch_type: strategy.is_empty().then(|| launch_type(service.launch_type)),
+            launch_type: strategy.is_empty().then(|| launch_type(made_for)),
             capacity_provider_strategy: shown_strategy(strategy),
-            platform_version: platform(service, "1.4.0"),
-            platform_family: platform(service, "Linux"),
-            network_configuration: self.network_configuration(service),
+            platform_version: platform(made_for, "1.4.0"),
+            platform_family: platform(made_for, "Linux"),
+            network_configuration: self.network_configuration(subnets),
             rollout_state: Some(state),
             rollout_state_reason: Some(reason),
             ..ecs::Deployment::default()
@@ -146,15 +149,15 @@ impl State {
     }
 
     /// Only tasks with interfaces have one.
-    fn network_configuration(&self, service: &Service) -> Option<ecs::NetworkConfiguration> {
-        if service.subnets.is_empty() {
+    pub(super) fn network_configuration(&self, subnets: &[u8]) -> Option<ecs::NetworkConfiguration> {
+        if subnets.is_empty() {
             return None;
         }
         let vpc = &self.meta().vpc;
         let subnet = |position: &u8| vpc.subnets.get(usize::from(*position)).map(|subnet| subnet.id.to_string());
         Some(ecs::NetworkConfiguration {
             awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
-                subnets: service.subnets.iter().filter_map(subnet).collect(),
+                subnets: subnets.iter().filter_map(subnet).collect(),
                 security_groups: Some(vec![vpc.default_security_group.to_string()]),
                 assign_public_ip: Some(ecs::AssignPublicIp::Disabled),
             }),
@@ -163,15 +166,15 @@ impl State {
 }
 
 /// A service with a launch type shows that instead.
-fn shown_strategy(items: &[StrategyItem]) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
+pub(super) fn shown_strategy(items: &[StrategyItem]) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
     (!items.is_empty()).then(|| super::strategy(items))
 }
 
-fn platform(service: &Service, text: &str) -> Option<String> {
-    (service.launch_type == LaunchType::Fargate).then(|| text.to_owned())
+pub(super) fn platform(launch_type: LaunchType, text: &str) -> Option<String> {
+    (launch_type == LaunchType::Fargate).then(|| text.to_owned())
 }
 
-fn launch_type(launch_type: LaunchType) -> ecs::LaunchType {
+pub(super) fn launch_type(launch_type: LaunchType) -> ecs::LaunchType {
     match launch_type {
         LaunchType::Ec2 => ecs::LaunchType::Ec2,
         LaunchType::Fargate => ecs::LaunchType::Fargate,
@@ -179,6 +182,6 @@ fn launch_type(launch_type: LaunchType) -> ecs::LaunchType {
     }
 }
 
-fn count(number: u32) -> i32 {
+pub(super) fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -8,7 +8,7 @@ use model::state::State;
 
 /// The next step of a service that was deleted.
 pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
-    let tasks = Tasks::sort(state, service, health);
+    let tasks = Tasks::sort(state, service, None, health);
     let mut plan = Plan::default();
     for task in tasks.primary.iter().chain(&tasks.sick).chain(&tasks.older) {
         plan.stops.push((task.id, "The service was deleted.".to_owned()));

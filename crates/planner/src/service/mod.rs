@@ -6,6 +6,7 @@
 
 mod drain;
 mod notes;
+mod progress;
 mod rolling;
 mod settle;
 mod tasks;
@@ -20,8 +21,10 @@ use model::{Millis, ServiceDeployment, ServiceId, TaskId};
 /// What is to be done for a service.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Tasks of the PRIMARY deployment to start.
+    /// Tasks to start.
     pub starts: u32,
+    /// The number of the deployment that they are for.
+    pub of: u64,
     /// Tasks to stop, and the words for it.
     pub stops: Vec<(TaskId, String)>,
     /// The service as it is now, when anything about it has changed.

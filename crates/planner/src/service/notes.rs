@@ -1,11 +1,12 @@
 //! What befalls a service between its steps: tasks that end by themselves, tasks that find no place.
 
 use model::Millis;
-use model::service::{SETTLED_MS, Service, backoff_ms};
+use model::failure::is_hopeless;
+use model::service::{Rollout, SETTLED_MS, Service, backoff_ms};
 use model::task::Task;
 
 /// Notes that a task of the service has ended by itself: a start that failed when it ended before it had settled. What is
-/// to be said of it.
+/// to be said of it. One that ends so soon that its deployment was called COMPLETED too early takes that back.
 pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<String> {
     service.steady = false;
     let membership = task.service?;
@@ -17,6 +18,10 @@ pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<Strin
         deployment.failed += 1;
         deployment.retry_at = now + backoff_ms(deployment.failures);
         deployment.trouble = Some(format!("Task {} stopped: {reason}", task.id).into());
+        deployment.hopeless |= task.times.started == 0 && is_hopeless(reason);
+        if deployment.rollout == Rollout::Completed && now < deployment.completed_at + SETTLED_MS {
+            (deployment.rollout, deployment.doubtful) = (Rollout::InProgress, true);
+        }
     }
     deployment.updated_at = now;
     service.version += 1;

@@ -1,35 +1,49 @@
 //! A step of a service whose deployments roll: what it starts, what it stops, and when to look again.
 
+use super::progress::{acting, advance, holds, waits_to_begin};
 use super::settle::settle;
 use super::tasks::Tasks;
 use super::{Draft, Plan};
 use model::project::Health;
-use model::service::{Deployment, SETTLED_MS, Service, backoff_ms};
+use model::service::{Rollout, SETTLED_MS, Service, backoff_ms};
+use model::service_deployment::HookStatus;
 use model::state::State;
 use model::task::Task;
 use model::{Millis, TaskId};
 
 /// The next step of an ACTIVE service that rolls.
 pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
-    let tasks = Tasks::sort(state, service, health);
-    let mut plan = Plan { wake: next_look(service, &tasks), ..Plan::default() };
-    let surplus = stop_surplus(service, &tasks, &mut plan);
-    if surplus == 0 {
-        start_missing(service, &tasks, &mut plan);
-        retire(service, &tasks, &mut plan);
-    }
-    let sick = stop_sick(service, &tasks, &mut plan);
     let mut draft = Draft::new(state, service);
-    sick.into_iter().for_each(|task| note_sick(&mut draft, task, health.now));
+    advance(state, &mut draft, health.now);
+    let tasks = Tasks::sort(state, &draft.service, acting(&draft), health);
+    let mut plan = Plan { of: tasks.acting.unwrap_or(0), ..Plan::default() };
+    let sick = move_tasks(&draft, &tasks, &mut plan);
+    sick.into_iter().for_each(|task| note_sick(&mut draft, tasks.acting, task, health.now));
     settle(state, &mut draft, &tasks, &plan);
+    plan.wake = next_look(&draft, &tasks);
     draft.finish(state, &mut plan);
     plan
+}
+
+/// What is started and stopped. Those that fail their checks and are to go.
+fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+    let service = &draft.service;
+    let given_up = tasks.deployment(service).is_none_or(|deployment| deployment.rollout == Rollout::Failed);
+    let surplus = stop_surplus(service, tasks, plan);
+    if given_up || waits_to_begin(draft) {
+        return Vec::new();
+    }
+    if surplus == 0 {
+        start_missing(service, tasks, plan);
+        retire(service, tasks, holds(draft), plan);
+    }
+    stop_sick(service, tasks, plan)
 }
 
 /// More tasks than wanted, and all of the PRIMARY deployment's: scaled in. How many it stops.
 fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> u32 {
     let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired);
-    let reason = format!("Scaling activity initiated by deployment {}", primary_id(service));
+    let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
     for task in tasks.by_worth(&tasks.primary).into_iter().take(surplus as usize) {
         plan.stops.push((task.id, reason.clone()));
     }
@@ -45,7 +59,7 @@ fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
 }
 
 fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
-    service.primary().is_some_and(|deployment| deployment.retry_at > tasks.health.now)
+    tasks.deployment(service).is_some_and(|deployment| deployment.retry_at > tasks.health.now)
 }
 
 /// Stops tasks that fail their checks when healthy ones have made them redundant, or at once where their replacements
@@ -64,25 +78,26 @@ fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskI
 }
 
 /// A task that fails its checks counts as a failed start, as on AWS: one that always does is tried with patience.
-fn note_sick(draft: &mut Draft, task: TaskId, now: Millis) {
+fn note_sick(draft: &mut Draft, acting: Option<u64>, task: TaskId, now: Millis) {
     draft.say(format_args!("(task {task}) failed container health checks."));
     draft.service.steady = false;
-    if let Some(primary) = draft.service.deployments.first_mut() {
-        primary.failures += 1;
-        primary.failed += 1;
-        primary.retry_at = now + backoff_ms(primary.failures);
-        primary.trouble = Some(format!("Task {task} failed container health checks").into());
-        primary.updated_at = now;
+    if let Some(deployment) = draft.service.deployments.iter_mut().find(|known| Some(known.number) == acting) {
+        deployment.failures += 1;
+        deployment.failed += 1;
+        deployment.retry_at = now + backoff_ms(deployment.failures);
+        deployment.trouble = Some(format!("Task {task} failed container health checks").into());
+        deployment.updated_at = now;
     }
 }
 
 /// Stops tasks of older deployments: all that are not healthy, as nobody misses them; those that healthy newer ones
-/// have made redundant; and as many as the lower bound allows where newer ones need their room.
-fn retire(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
-    let reason = format!("Scaling activity initiated by deployment {}", primary_id(service));
+/// have made redundant, unless something `holds` them; and as many as the lower bound allows where newer ones need their
+/// room.
+fn retire(service: &Service, tasks: &Tasks<'_>, holds: bool, plan: &mut Plan) {
+    let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
     let (sick, healthy): (Vec<&Task>, Vec<&Task>) = tasks.older.iter().partition(|task| !tasks.health.is_healthy(task));
     let all_healthy = tasks.healthy(&tasks.primary) + healthy.len() as u32;
-    let redundant = all_healthy.saturating_sub(service.desired);
+    let redundant = if holds { 0 } else { all_healthy.saturating_sub(service.desired) };
     let missing = service.desired.saturating_sub(tasks.primary.len() as u32).saturating_sub(plan.starts);
     let blocked = if sick.is_empty() { missing } else { missing.saturating_sub(sick.len() as u32) };
     let spare = all_healthy.saturating_sub(service.lower_bound());
@@ -92,20 +107,18 @@ fn retire(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     }
 }
 
-fn primary_id(service: &Service) -> String {
-    service.primary().map(Deployment::id).unwrap_or_default()
-}
-
 /// When a task will have proved healthy, when the grace of a failing one ends, when the next try is due, when failures are
-/// forgotten.
-fn next_look(service: &Service, tasks: &Tasks<'_>) -> Option<Millis> {
-    let now = tasks.health.now;
+/// forgotten, when a hook has waited long enough.
+fn next_look(draft: &Draft, tasks: &Tasks<'_>) -> Option<Millis> {
+    let (now, service) = (tasks.health.now, &draft.service);
     let running = tasks.primary.iter().chain(&tasks.older).filter(|task| tasks.health.is_running(task));
     let unchecked = running.clone().filter(|task| task.passes_checks().is_none());
     let proofs = unchecked.map(|task| tasks.health.healthy_at(task));
     let graces = running.clone().filter(|task| task.is_unhealthy()).map(|task| service.grace_ends(task));
-    let failing = service.primary().filter(|deployment| deployment.failures > 0);
+    let failing = service.primary().filter(|deployment| deployment.failures > 0 || deployment.doubtful);
     let settled = running.filter(|_| failing.is_some()).map(|task| task.times.started + SETTLED_MS);
-    let retry = service.primary().map(|deployment| deployment.retry_at);
-    proofs.chain(graces).chain(settled).chain(retry).filter(|at| *at > now).min()
+    let retry = tasks.deployment(service).map(|deployment| deployment.retry_at);
+    let hooks = draft.deployment.iter().filter(|known| known.is_paused()).flat_map(|known| &known.hooks);
+    let hooks = hooks.filter(|hook| hook.status == HookStatus::AwaitingAction).map(|hook| hook.expires_at);
+    proofs.chain(graces).chain(settled).chain(retry).chain(hooks).filter(|at| *at > now).min()
 }

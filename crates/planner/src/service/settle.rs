@@ -1,11 +1,13 @@
 //! What has become of a service's deployments after a step.
 
+use super::progress::enter;
 use super::tasks::Tasks;
 use super::{Draft, Plan};
-use model::service::{Rollout, SETTLED_MS, Service};
+use model::service::{Deployment, Rollout, SETTLED_MS, Service};
+use model::service_deployment::Stage;
 use model::state::State;
 use model::task::Task;
-use model::{Millis, ServiceDeployment, ServiceDeploymentStatus};
+use model::{Millis, ServiceDeploymentStatus as Status};
 
 /// Deployments without tasks go; the PRIMARY one is COMPLETED when the wanted number is healthy and nothing older is
 /// left, not even stopping.
@@ -18,14 +20,13 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         let alive = || state.live_deployment_tasks(id, deployment.number).next().is_some();
         Some(deployment.number) == primary_number || alive()
     });
-    let steady = tasks.healthy(&tasks.primary) == service.desired
-        && tasks.sick.is_empty()
-        && tasks.primary.len() as u32 == service.desired
-        && service.deployments.len() == 1
-        && plan.stops.is_empty();
+    if tasks.acting != primary_number {
+        service.steady = false;
+        return;
+    }
     let stuck = is_stuck(service, tasks, plan);
     let bounds = format!("minimumHealthyPercent {} and maximumPercent {}", service.minimum_healthy, service.maximum);
-    let desired = service.desired;
+    let (desired, alone) = (service.desired, service.deployments.len() == 1);
     let Some(primary) = service.deployments.first_mut() else { return };
     let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
     if stuck && primary.trouble.as_deref() != Some(&why) {
@@ -33,28 +34,54 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return;
     }
-    let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
-    if primary.failures > 0 && tasks.primary.iter().any(settled) {
-        (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
+    forgive(primary, tasks, now);
+    let failed = primary.rollout == Rollout::Failed;
+    let sure = !failed && !primary.doubtful && plan.stops.is_empty();
+    let healthy = tasks.healthy(&tasks.primary);
+    let full = healthy == desired && tasks.sick.is_empty() && tasks.primary.len() as u32 == desired;
+    let early = service.configuration.early_success;
+    let enough = early.is_some_and(|early| {
+        let needed = (u64::from(desired) * u64::from(early.healthy_percent)).div_ceil(100);
+        u64::from(healthy) >= needed && tasks.primary.len() as u32 <= desired
+    });
+    let deferred = early.is_some_and(|early| early.deferred);
+    scaled(draft, !failed && (full || enough), now);
+    if !failed && (full || enough) && (sure || deferred) && (alone || deferred) && has_passed(draft) {
+        complete(draft, now);
     }
-    begin(&mut draft.deployment, now);
-    if !steady {
-        service.steady = false;
-        return;
-    }
-    complete(draft, now);
-    if !draft.service.steady {
+    if !(sure && full && alone && has_passed(draft)) {
+        draft.service.steady = false;
+    } else if !draft.service.steady {
         draft.service.steady = true;
         draft.say("has reached a steady state.");
     }
 }
 
-/// The first step was taken.
-fn begin(deployment: &mut Option<ServiceDeployment>, now: Millis) {
-    if let Some(deployment) = deployment.as_mut().filter(|known| known.status == ServiceDeploymentStatus::Pending) {
-        deployment.status = ServiceDeploymentStatus::InProgress;
-        (deployment.started_at, deployment.updated_at) = (now, now);
+/// A task that has settled makes good for those that failed before it.
+fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, now: Millis) {
+    let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
+    if (primary.failures > 0 || primary.doubtful) && tasks.primary.iter().any(settled) {
+        (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
+        (primary.hopeless, primary.doubtful) = (false, false);
     }
+}
+
+/// All tasks that the deployment wants are healthy: it is past SCALE_UP, and past POST_SCALE_UP when no hook waits there.
+fn scaled(draft: &mut Draft, ready: bool, now: Millis) {
+    let stage = |draft: &Draft| draft.deployment.as_ref().filter(|d| d.status == Status::InProgress).map(|d| d.stage);
+    if ready && stage(draft) == Some(Stage::ScaleUp) {
+        enter(draft, Stage::PostScaleUp, now);
+    }
+    let waits = draft.deployment.as_ref().is_some_and(|deployment| deployment.is_paused());
+    if !waits && stage(draft) == Some(Stage::PostScaleUp) {
+        enter(draft, Stage::CleanUp, now);
+    }
+}
+
+/// Nothing of the deployment's stages is left but to stop what it has replaced.
+fn has_passed(draft: &Draft) -> bool {
+    let on_its_way = draft.deployment.as_ref().filter(|known| known.status == Status::InProgress);
+    on_its_way.is_none_or(|known| known.stage == Stage::CleanUp)
 }
 
 /// The PRIMARY deployment has come true.
@@ -64,11 +91,15 @@ fn complete(draft: &mut Draft, now: Millis) {
         return;
     }
     primary.rollout = Rollout::Completed;
-    primary.updated_at = now;
+    (primary.updated_at, primary.completed_at) = (now, now);
     primary.trouble = None;
-    let id = primary.id();
+    let (id, failures) = (primary.id(), primary.failures);
     if let Some(deployment) = draft.deployment.as_mut().filter(|known| !known.status.is_over()) {
-        deployment.finish(ServiceDeploymentStatus::Successful, None, now);
+        let back = deployment.status.is_rollback();
+        deployment.finish(if back { Status::RollbackSuccessful } else { Status::Successful }, None, now);
+        if !back {
+            deployment.failures = failures;
+        }
     }
     draft.say(format_args!("(deployment {id}) deployment completed."));
 }
