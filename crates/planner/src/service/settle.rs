@@ -34,7 +34,7 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return;
     }
-    forgive(primary, tasks, now);
+    forgive(primary, tasks, desired, now);
     let failed = primary.rollout == Rollout::Failed;
     let sure = !failed && !primary.doubtful && plan.stops.is_empty();
     let healthy = tasks.healthy(&tasks.primary);
@@ -57,10 +57,10 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
     }
 }
 
-/// A task that has settled makes good for those that failed before it.
-fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, now: Millis) {
+/// A task that has settled makes good for those that failed before it, and so does it when none is wanted any more.
+fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, desired: u32, now: Millis) {
     let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
-    if (primary.failures > 0 || primary.doubtful) && tasks.primary.iter().any(settled) {
+    if (primary.failures > 0 || primary.doubtful) && (desired == 0 || tasks.primary.iter().any(settled)) {
         (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
         (primary.hopeless, primary.doubtful) = (false, false);
     }
