@@ -5,10 +5,6 @@ use model::needs::Needs;
 use model::task::{Phase, Task};
 use model::{FamilyId, InstanceId, Millis, State, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::{FromJson, ecs};
-
-/// Between two checks of a container's health where the definition does not say (ContainerDefinition.healthCheck).
-const CHECK_INTERVAL_SECONDS: i32 = 30;
 
 /// Measured times of one kind, under a name and in all.
 #[derive(Debug)]
@@ -122,17 +118,10 @@ impl Pace {
         needs(state, task).is_some_and(|needs| needs.containers.iter().any(|container| container.health_check))
     }
 
-    /// From RUNNING to HEALTHY: the first check, which is due after one interval.
+    /// From RUNNING to HEALTHY: the first check is made at once, and taken to pass.
     pub(super) fn check(&mut self, state: &State, task: &Task) -> Millis {
-        let document = state.definitions.get(&task.definition).map(|definition| &*definition.document);
-        let definition = document.and_then(|text| ecs::TaskDefinition::from_json_str(text).ok()).unwrap_or_default();
-        let checks = definition.container_definitions.iter().flatten().filter_map(|c| c.health_check.as_ref());
-        let interval = checks.map(|check| check.interval.unwrap_or(CHECK_INTERVAL_SECONDS)).max().unwrap_or(0);
-        self.say(format!(
-            "a task of {} is HEALTHY {interval} s after RUNNING, at its first check",
-            family(state, task)
-        ));
-        u64::try_from(interval).unwrap_or(0) * 1000
+        self.say(format!("a task of {} is taken to pass its first check, which is made at once", family(state, task)));
+        0
     }
 
     fn say(&mut self, sentence: String) {
