@@ -185,7 +185,13 @@ pub struct Rollback {
 impl ServiceDeployment {
     /// It waits at a hook.
     pub fn is_paused(&self) -> bool {
-        !self.status.is_over() && self.hooks.iter().any(|hook| hook.status == HookStatus::AwaitingAction)
+        self.awaited_hook().is_some()
+    }
+
+    /// The hook at which it waits.
+    pub fn awaited_hook(&self) -> Option<&HookRun> {
+        let mut waiting = self.hooks.iter().filter(|hook| hook.status == HookStatus::AwaitingAction);
+        waiting.next().filter(|_| !self.status.is_over())
     }
 
     /// Hooks that wait will not be asked any more.

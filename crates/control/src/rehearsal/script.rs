@@ -145,6 +145,14 @@ impl Script {
             if primary.rollout == Rollout::Completed && live == service.desired as usize {
                 return None;
             }
+            let history = state.service_deployments.get(&(service.id, primary.history));
+            if let Some(hook) = history.and_then(|deployment| deployment.awaited_hook()) {
+                let stage = hook.stage.as_str();
+                return Some(format!(
+                    "service {}: waits at a hook in {stage} for ContinueServiceDeployment",
+                    service.name
+                ));
+            }
             let why = primary.trouble.as_deref().unwrap_or("its tasks do not become healthy");
             Some(format!("service {}: {live} of {} tasks: {why}", service.name, service.desired))
         };

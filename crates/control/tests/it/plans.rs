@@ -98,3 +98,15 @@ fn a_host_that_is_away_holds_it_up() {
     assert!(actions(&plan).iter().all(|(action, _)| action != "STOPPED"), "{plan:#}");
     assert!(plan["blocked"].to_string().contains("is not connected"), "{plan:#}");
 }
+
+#[test]
+fn a_deployment_that_would_pause_says_where() {
+    let mut desk = Desk::with_room();
+    service(&mut desk, 1);
+    let hook = json!({"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]});
+    let input =
+        json!({"service": "web", "forceNewDeployment": true, "deploymentConfiguration": {"lifecycleHooks": [hook]}});
+    let plan = desk.plan("UpdateService", input).unwrap();
+    assert_eq!(text(&plan, "/outcome"), "BLOCKED");
+    assert!(text(&plan, "/blocked/0").contains("POST_SCALE_UP for ContinueServiceDeployment"), "{}", plan["blocked"]);
+}
