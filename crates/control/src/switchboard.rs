@@ -1,8 +1,8 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, run, service,
-    service_deployment, task, task_definition,
+    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, protection, run,
+    service, service_deployment, tag, task, task_definition,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -23,6 +23,11 @@ impl ecs::Ecs<Caller> for Control {
         describe_clusters(ecs::DescribeClustersRequest) -> ecs::DescribeClustersResponse = cluster::describe;
         list_clusters(ecs::ListClustersRequest) -> ecs::ListClustersResponse = cluster::list;
         delete_cluster(ecs::DeleteClusterRequest) -> ecs::DeleteClusterResponse = cluster::delete;
+        tag_resource(ecs::TagResourceRequest) -> ecs::TagResourceResponse = tag::tag;
+        untag_resource(ecs::UntagResourceRequest) -> ecs::UntagResourceResponse = tag::untag;
+        list_tags_for_resource(ecs::ListTagsForResourceRequest) -> ecs::ListTagsForResourceResponse = tag::list;
+        update_task_protection(ecs::UpdateTaskProtectionRequest) -> ecs::UpdateTaskProtectionResponse = protection::update;
+        get_task_protection(ecs::GetTaskProtectionRequest) -> ecs::GetTaskProtectionResponse = protection::get;
         put_cluster_capacity_providers(ecs::PutClusterCapacityProvidersRequest) -> ecs::PutClusterCapacityProvidersResponse = capacity_provider::put_cluster;
         create_capacity_provider(ecs::CreateCapacityProviderRequest) -> ecs::CreateCapacityProviderResponse = capacity_provider::create;
         update_capacity_provider(ecs::UpdateCapacityProviderRequest) -> ecs::UpdateCapacityProviderResponse = capacity_provider::update;

@@ -2,7 +2,7 @@
 
 use crate::Millis;
 use crate::capacity_provider::CapacityProvider;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Tag};
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Attribute, Instance, InstanceStatus};
 use crate::log::LogGroup;
@@ -10,6 +10,7 @@ use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::ServiceRevision;
 use crate::state::Meta;
+use crate::tagged::Tagged;
 use crate::task::{Eni, HealthStatus, Stop, Task, TaskReport};
 use crate::task_definition::TaskDefinition;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,20 @@ pub enum Change {
         code: Box<str>,
         /// The same with instances and numbers.
         detail: Box<str>,
+    },
+    /// A task is protected from scaling in and deployments until then; zero: no longer.
+    TaskProtected {
+        /// Which.
+        id: TaskId,
+        /// When it ends.
+        until: Millis,
+    },
+    /// Tags were put or removed: what they are now.
+    TagsPut {
+        /// Whose.
+        on: Tagged,
+        /// All of them.
+        tags: Vec<Tag>,
     },
     /// A task is to stop.
     TaskStopWanted {

@@ -26,6 +26,7 @@ pub mod service_deployment;
 pub mod service_revision;
 pub mod state;
 pub mod supported_members;
+pub mod tagged;
 pub mod task;
 pub mod task_definition;
 pub mod vpc;

@@ -216,6 +216,8 @@ impl State {
                     waiting.note(*at, code, detail);
                 }
             }),
+            Change::TaskProtected { id, until } => self.alter_task(*id, |task| task.protected_until = *until),
+            Change::TagsPut { on, tags } => self.put_tags(on, tags),
             Change::TaskStopWanted { id, at, stop } => {
                 self.alter_task(*id, |task| task.want_stopped(*at, stop.clone()))
             }

@@ -365,6 +365,9 @@ pub struct Task {
     /// Ports of its host that it asked for by number.
     #[serde(default, skip_serializing_if = "<[HostPort]>::is_empty")]
     pub ports: Box<[HostPort]>,
+    /// Neither scaling in nor a deployment stops it before this; zero: it is not protected.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub protected_until: Millis,
     /// Why it is to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -459,6 +462,11 @@ impl Task {
     pub fn shown_started_by(&self) -> Option<String> {
         let deployment = self.service.map(|membership| crate::service::deployment_id(membership.deployment));
         deployment.or_else(|| self.started_by.as_deref().map(str::to_owned))
+    }
+
+    /// Whether only StopTask or failing checks stop it.
+    pub fn is_protected(&self, now: Millis) -> bool {
+        self.protected_until > now
     }
 
     /// Takes what its node says. Late, repeated and reordered reports change nothing that is further along.
@@ -578,6 +586,10 @@ impl Task {
     }
 }
 
+fn is_zero(at: &Millis) -> bool {
+    *at == 0
+}
+
 /// Writes once: a fact that is known is not overwritten by a later telling.
 fn first(field: &mut Millis, value: Millis) {
     if *field == 0 {
@@ -632,6 +644,7 @@ pub(crate) mod tests {
                 status: EniStatus::Precreated,
             }),
             ports: Box::default(),
+            protected_until: 0,
             stop: None,
             times: Times { created: 1, ..Times::default() },
             phases: [1, 1, 0, 0, 0, 0, 0],

@@ -113,6 +113,7 @@ fn task(n: u8, on: InstanceId, words: &Words<'_>) -> Task {
         containers: Box::default(),
         eni: None,
         ports: ports(words),
+        protected_until: 0,
         stop: None,
         times: Times::default(),
         phases: [0; 7],

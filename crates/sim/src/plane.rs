@@ -302,6 +302,8 @@ impl World {
             },
             Change::TaskPlaced { id, instance: place, .. } => format!("TaskPlaced {} on {}", task(id), instance(place)),
             Change::TaskWaits { id, code, .. } => format!("TaskWaits {} {code}", task(id)),
+            Change::TaskProtected { id, until } => format!("TaskProtected {} until {until}", task(id)),
+            Change::TagsPut { on, .. } => format!("TagsPut {on:?}"),
             Change::TaskStopWanted { id, .. } => format!("TaskStopWanted {}", task(id)),
             Change::TaskReported { id, report, .. } => {
                 format!("TaskReported {} {}", task(id), report.status.map_or("-", |status| status.as_str()))

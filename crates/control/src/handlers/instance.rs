@@ -31,7 +31,10 @@ pub(crate) fn register(
         None => None,
         Some(arn) => Some(known(&desk.state, cluster, arn)?.clone()),
     };
-    let tags = tags(input.tags)?;
+    // An agent that says no tags leaves those that were put here.
+    let sent = tags(input.tags)?;
+    let kept = again.as_ref().filter(|_| sent.is_empty()).map(|again| again.tags.clone());
+    let tags = kept.unwrap_or(sent);
     let resources = Resources::read(input.total_resources.as_deref().unwrap_or_default())?;
     let kept = again.as_ref().map_or(&[][..], |again| &again.attributes);
     let identity = Identity::read(input.instance_identity_document.as_deref());

@@ -8,9 +8,11 @@ pub(crate) mod gantry;
 pub(crate) mod instance;
 pub(crate) mod log_group;
 pub(crate) mod network;
+pub(crate) mod protection;
 pub(crate) mod run;
 pub(crate) mod service;
 pub(crate) mod service_deployment;
+pub(crate) mod tag;
 pub(crate) mod task;
 pub(crate) mod task_definition;
 

@@ -333,6 +333,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) ->
         containers,
         eni,
         ports: needs.ports.clone(),
+        protected_until: 0,
         stop: None,
         times: Times { created: now, ..Times::default() },
         phases,

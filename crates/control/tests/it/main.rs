@@ -6,7 +6,9 @@ mod health;
 mod placement;
 mod plans;
 mod ports;
+mod protection;
 mod services;
+mod tags;
 
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use link::acs::{ToAgent, ToControl};

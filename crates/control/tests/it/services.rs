@@ -31,7 +31,7 @@ impl Desk {
         live.map(|task| (state.task_arn(task), task.status, task.times.started)).collect()
     }
 
-    fn healthy(&self) -> usize {
+    pub fn healthy(&self) -> usize {
         self.wanted().iter().filter(|(_, status, at)| *status == TaskStatus::Running && at + 500 <= self.now).count()
     }
 

@@ -44,3 +44,13 @@ fn a_header_asks_what_a_call_would_bring_about() {
     python(&gantry, "plans.py");
     gantry.take_down();
 }
+
+#[test]
+fn tasks_of_a_capacity_provider_wait_for_room() {
+    let mut gantry = Gantry::new();
+    gantry.node_flags = vec!["--capacity-provider", "blue"];
+    gantry.start("up");
+    gantry.load("busybox");
+    python(&gantry, "capacity.py");
+    gantry.take_down();
+}

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 const HANDLED: &[&str] = &[
     "CreateCapacityProvider",
     "CreateCluster",
-    "DeleteAttributes",
     "CreateService",
+    "DeleteAttributes",
     "DeleteCapacityProvider",
     "DeleteCluster",
     "DeleteService",
@@ -21,10 +21,12 @@ const HANDLED: &[&str] = &[
     "DescribeTaskDefinition",
     "DescribeTasks",
     "DiscoverPollEndpoint",
+    "GetTaskProtection",
     "ListAttributes",
     "ListClusters",
     "ListContainerInstances",
     "ListServices",
+    "ListTagsForResource",
     "ListTaskDefinitionFamilies",
     "ListTaskDefinitions",
     "ListTasks",
@@ -38,9 +40,12 @@ const HANDLED: &[&str] = &[
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
     "SubmitTaskStateChange",
+    "TagResource",
+    "UntagResource",
     "UpdateCapacityProvider",
     "UpdateContainerInstancesState",
     "UpdateService",
+    "UpdateTaskProtection",
 ];
 
 /// The least that a shape takes.

@@ -59,6 +59,8 @@ pub struct Gantry {
     pub signer: Signer,
     /// What a node declares for Fargate tasks, in times of its memory.
     pub memory_factor: &'static str,
+    /// Further flags of its node.
+    pub node_flags: Vec<&'static str>,
     /// Environment of its servers, beside the tests' own.
     pub environment: Vec<(&'static str, String)>,
     data: PathBuf,
@@ -84,7 +86,8 @@ impl Gantry {
         let signer =
             Signer { authority, region: "us-east-1".into(), access_key: String::new(), secret: String::new(), skew: 0 };
         let data = directory.join("data");
-        Self { directory, signer, memory_factor: "8", environment: Vec::new(), data, servers: Vec::new(), down: false }
+        let (node_flags, environment, servers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { directory, signer, memory_factor: "8", node_flags, environment, data, servers, down: false }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -134,7 +137,8 @@ impl Gantry {
             _ => &["--listen", &authority, "-v"],
         };
         let mut command = self.command(&[verb]);
-        command.args(flags).args(factors.iter().filter(|_| verb != "control"));
+        let node_flags = factors.iter().chain(&self.node_flags);
+        command.args(flags).args(node_flags.filter(|_| verb != "control"));
         let (out, err) = (self.directory.join(format!("{verb}.out")), self.directory.join(format!("{verb}.err")));
         let log = File::options().create(true).append(true).open(err).expect("log");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -61,6 +61,8 @@ pub fn told(change: &Change) -> Told {
         }
         Change::TaskPlaced { id, instance, .. } => ("TaskPlaced", id.to_string(), format!("on {instance}")),
         Change::TaskWaits { id, code, detail, .. } => ("TaskWaits", id.to_string(), format!("{code}: {detail}")),
+        Change::TaskProtected { id, until } => ("TaskProtected", id.to_string(), format!("until {until}")),
+        Change::TagsPut { on, tags } => ("TagsPut", format!("{on:?}"), format!("{} tags", tags.len())),
         Change::TaskStopWanted { id, stop, .. } => {
             ("TaskStopWanted", id.to_string(), format!("{}: {}", stop.code.as_str(), stop.reason))
         }

@@ -133,6 +133,7 @@ fn bridged(ports: &[HostPort], bound: &[PortMapping]) -> Task {
         }]),
         eni: None,
         ports: ports.into(),
+        protected_until: 0,
         stop: None,
         times: Times::default(),
         phases: [0; 7],

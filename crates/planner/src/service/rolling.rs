@@ -29,25 +29,23 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
 fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
     let service = &draft.service;
     let given_up = tasks.deployment(service).is_none_or(|deployment| deployment.rollout == Rollout::Failed);
-    let surplus = stop_surplus(service, tasks, plan);
+    stop_surplus(service, tasks, plan);
     if given_up || waits_to_begin(draft) {
         return Vec::new();
     }
-    if surplus == 0 {
+    if plan.stops.is_empty() {
         start_missing(service, tasks, plan);
         retire(service, tasks, holds(draft), plan);
     }
     stop_sick(service, tasks, plan)
 }
 
-/// More tasks than wanted, and all of the PRIMARY deployment's: scaled in. How many it stops.
-fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> u32 {
+/// More tasks than wanted, and all of the PRIMARY deployment's: scaled in, but for those that are protected.
+fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired);
     let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
-    for task in tasks.by_worth(&tasks.primary).into_iter().take(surplus as usize) {
-        plan.stops.push((task.id, reason.clone()));
-    }
-    surplus
+    let may_stop = tasks.by_worth(&tasks.primary).into_iter().filter(|task| !tasks.spares(task));
+    plan.stops.extend(may_stop.take(surplus as usize).map(|task| (task.id, reason.clone())));
 }
 
 fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
@@ -102,7 +100,9 @@ fn retire(service: &Service, tasks: &Tasks<'_>, holds: bool, plan: &mut Plan) {
     let blocked = if sick.is_empty() { missing } else { missing.saturating_sub(sick.len() as u32) };
     let spare = all_healthy.saturating_sub(service.lower_bound());
     let retired = redundant.max(blocked).min(spare) as usize;
-    for task in sick.into_iter().chain(tasks.by_worth(&healthy).into_iter().take(retired)) {
+    let healthy: Vec<&Task> = healthy.into_iter().filter(|task| !tasks.spares(task)).collect();
+    let sick = sick.into_iter().filter(|task| !tasks.spares(task));
+    for task in sick.chain(tasks.by_worth(&healthy).into_iter().take(retired)) {
         plan.stops.push((task.id, reason.clone()));
     }
 }
@@ -120,5 +120,7 @@ fn next_look(draft: &Draft, tasks: &Tasks<'_>) -> Option<Millis> {
     let retry = tasks.deployment(service).map(|deployment| deployment.retry_at);
     let hooks = draft.deployment.iter().filter(|known| known.is_paused()).flat_map(|known| &known.hooks);
     let hooks = hooks.filter(|hook| hook.status == HookStatus::AwaitingAction).map(|hook| hook.expires_at);
+    let protected = tasks.primary.iter().chain(&tasks.older).map(|task| task.protected_until);
+    let retry = retry.into_iter().chain(protected);
     proofs.chain(graces).chain(settled).chain(retry).chain(hooks).filter(|at| *at > now).min()
 }

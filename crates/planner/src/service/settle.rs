@@ -34,6 +34,16 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return;
     }
+    if let Some(why) = waits_for_protected(tasks, desired).filter(|_| plan.stops.is_empty() && plan.starts == 0)
+        && primary.trouble.as_deref() != Some(&why)
+    {
+        primary.trouble = Some(why.as_str().into());
+        let id = primary.id();
+        draft.say(format_args!(
+            "was unable to reach steady state because task set (taskSet {id}) was unable to scale in. Reason: {why}"
+        ));
+        return;
+    }
     forgive(primary, tasks, desired, now);
     let failed = primary.rollout == Rollout::Failed;
     let sure = !failed && !primary.doubtful && plan.stops.is_empty();
@@ -55,6 +65,14 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         draft.service.steady = true;
         draft.say("has reached a steady state.");
     }
+}
+
+/// Why tasks that are to go stay: the words are ECS's.
+fn waits_for_protected(tasks: &Tasks<'_>, desired: u32) -> Option<String> {
+    let surplus = tasks.primary.len() as u32 > desired;
+    let mut kept = tasks.older.iter().chain(tasks.primary.iter().filter(|_| surplus));
+    let words = "The number of protected tasks are more than the desired count of tasks.";
+    kept.any(|task| tasks.spares(task)).then(|| words.to_owned())
 }
 
 /// A task that has settled makes good for those that failed before it, and so does it when none is wanted any more.

@@ -46,6 +46,11 @@ impl<'a> Tasks<'a> {
         tasks.iter().filter(|task| self.health.is_healthy(task)).count() as u32
     }
 
+    /// Protected, and not failing its checks: neither scaling in nor a deployment stops it.
+    pub fn spares(&self, task: &Task) -> bool {
+        task.is_protected(self.health.now) && !task.is_unhealthy()
+    }
+
     /// How many there are.
     pub fn live(&self) -> u32 {
         (self.primary.len() + self.sick.len() + self.older.len()) as u32

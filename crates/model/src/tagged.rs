@@ -1,0 +1,60 @@
+//! What carries tags. One place to read and to write them, whatever carries them.
+
+use crate::cluster::Tag;
+use crate::ids::{ClusterId, InstanceId, RevisionId, ServiceId, TaskId};
+use crate::state::{State, Touched};
+use serde::{Deserialize, Serialize};
+
+/// Something with tags.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Tagged {
+    /// A cluster.
+    Cluster(ClusterId),
+    /// A capacity provider, by name.
+    CapacityProvider(Box<str>),
+    /// A task definition.
+    Definition(RevisionId),
+    /// A container instance.
+    Instance(InstanceId),
+    /// A service.
+    Service(ServiceId),
+    /// A task.
+    Task(TaskId),
+}
+
+impl State {
+    /// Its tags; `None`: there is no such thing.
+    pub fn tags_of(&self, on: &Tagged) -> Option<&[Tag]> {
+        let tags = match on {
+            Tagged::Cluster(id) => &self.clusters.get(id)?.tags,
+            Tagged::CapacityProvider(name) => &self.capacity_providers.get(name)?.tags,
+            Tagged::Definition(id) => &self.definitions.get(id)?.tags,
+            Tagged::Instance(id) => &self.instances.get(id)?.tags,
+            Tagged::Service(id) => &self.services.get(id)?.tags,
+            Tagged::Task(id) => &self.tasks.get(id)?.tags,
+        };
+        Some(tags)
+    }
+
+    /// Writes them. No index knows tags.
+    pub(crate) fn put_tags(&mut self, on: &Tagged, tags: &[Tag]) -> Vec<Touched> {
+        let place = match on {
+            Tagged::Cluster(id) => self.clusters.get_mut(id).map(|cluster| (&mut cluster.tags, Touched::Cluster(*id))),
+            Tagged::CapacityProvider(name) => {
+                let provider = self.capacity_providers.get_mut(name);
+                provider.map(|provider| (&mut provider.tags, Touched::CapacityProvider(name.clone())))
+            }
+            Tagged::Definition(id) => {
+                self.definitions.get_mut(id).map(|definition| (&mut definition.tags, Touched::Definition(*id)))
+            }
+            Tagged::Instance(id) => {
+                self.instances.get_mut(id).map(|instance| (&mut instance.tags, Touched::Instance(*id)))
+            }
+            Tagged::Service(id) => self.services.get_mut(id).map(|service| (&mut service.tags, Touched::Service(*id))),
+            Tagged::Task(id) => self.tasks.get_mut(id).map(|task| (&mut task.tags, Touched::Task(*id))),
+        };
+        let Some((place, touched)) = place else { return Vec::new() };
+        *place = tags.to_vec();
+        vec![touched]
+    }
+}
