@@ -1,6 +1,7 @@
 //! Where deciding happens: the state in memory, the time, fresh ids, and the batch that is being written.
 
 use model::change::Change;
+use model::instance::Instance;
 use model::project::Health;
 use model::row::Row;
 use model::service::Event;
@@ -40,6 +41,7 @@ pub(crate) struct Desk {
     /// Services to look at, and when the others are due; both are remade from the state at start.
     waiting: BTreeSet<ServiceId>,
     due: BTreeMap<ServiceId, Millis>,
+    due_in_order: BTreeSet<(Millis, ServiceId)>,
 }
 
 impl Desk {
@@ -60,6 +62,7 @@ impl Desk {
             settle_ms,
             waiting,
             due: BTreeMap::new(),
+            due_in_order: BTreeSet::new(),
         }
     }
 
@@ -75,6 +78,11 @@ impl Desk {
                 self.waiting.extend(services.map(|membership| membership.service));
             }
             self.note_room(&touched);
+            if let Touched::Instance(id) = &touched
+                && !self.state.instances.get(id).is_some_and(Instance::is_registered)
+            {
+                self.dirty.insert(*id);
+            }
             if let Touched::Service(id) | Touched::ServiceDeployment(id, _) = &touched {
                 self.waiting.insert(*id);
             }
@@ -120,22 +128,25 @@ impl Desk {
     /// Services to look at now.
     pub fn take_waiting(&mut self) -> BTreeSet<ServiceId> {
         let now = self.now;
-        let due = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
-        self.waiting.extend(due);
+        self.waiting.extend(self.due_in_order.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id));
         std::mem::take(&mut self.waiting)
     }
 
     /// When to look at a service again.
     pub fn look_again(&mut self, id: ServiceId, at: Option<Millis>) {
-        match at {
-            Some(at) => drop(self.due.insert(id, at)),
-            None => drop(self.due.remove(&id)),
+        let before = match at {
+            Some(at) => self.due.insert(id, at),
+            None => self.due.remove(&id),
+        };
+        if let Some(before) = before {
+            self.due_in_order.remove(&(before, id));
         }
+        self.due_in_order.extend(at.map(|at| (at, id)));
     }
 
     /// When the next service is due: at once while one waits.
     pub fn next_look(&self) -> Option<Millis> {
-        if self.waiting.is_empty() { self.due.values().min().copied() } else { Some(self.now) }
+        if self.waiting.is_empty() { self.due_in_order.first().map(|(at, _)| *at) } else { Some(self.now) }
     }
 
     fn mark(&mut self, task: TaskId) {

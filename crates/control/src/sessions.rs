@@ -5,8 +5,9 @@ use crate::desk::Desk;
 use crate::{Output, SessionId};
 use link::session::{Moment, Session};
 use model::change::Change;
+use model::instance::Instance;
 use model::{InstanceId, Millis};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What an agent says of itself in the query of its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,12 +31,15 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// All sessions. A newer session of an instance replaces the older.
+/// All sessions. A newer session of an instance replaces the older. A round costs what it touches, however many there
+/// are: what a session has to say is taken when it was touched, and when it is due is kept in order.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     open: BTreeMap<SessionId, Session>,
     of_instance: BTreeMap<InstanceId, SessionId>,
     outputs: VecDeque<Output>,
+    wakes: BTreeSet<(Millis, SessionId)>,
+    wake_of: BTreeMap<SessionId, Millis>,
 }
 
 /// Close code of a session that the other side should open again.
@@ -62,7 +66,7 @@ impl Sessions {
             return Err(Refusal { kind: "AccessDeniedException", message });
         }
         if let Some(old) = self.of_instance.insert(instance, session) {
-            self.open.remove(&old);
+            self.remove(old);
             self.close(old, CLOSE_NORMAL, "a newer session of this instance");
         }
         let versions = [&connect.agent_version, &connect.agent_hash, &connect.docker_version];
@@ -73,17 +77,19 @@ impl Sessions {
             versions: Some(Box::new(versions.map(|text| text.as_str().into()))),
         });
         self.open.insert(session, Session::open(moment(desk), instance));
+        self.touched(session);
         Ok(())
     }
 
     pub fn frame(&mut self, desk: &Desk, session: SessionId, frame: &str) {
-        if let Some(session) = self.open.get_mut(&session) {
-            session.handle_frame(moment(desk), frame);
+        if let Some(known) = self.open.get_mut(&session) {
+            known.handle_frame(moment(desk), frame);
+            self.touched(session);
         }
     }
 
     pub fn disconnected(&mut self, desk: &mut Desk, session: SessionId) {
-        let Some(instance) = self.open.remove(&session).map(|session| session.instance()) else { return };
+        let Some(instance) = self.remove(session).map(|session| session.instance()) else { return };
         self.of_instance.remove(&instance);
         if desk.state.instances.get(&instance).is_some_and(|instance| instance.connected) {
             let at = desk.now;
@@ -92,42 +98,58 @@ impl Sessions {
     }
 
     pub fn time(&mut self, desk: &mut Desk) {
-        let now = moment(desk);
-        let silent: Vec<_> =
-            self.open.iter_mut().filter_map(|(id, session)| (!session.handle_time(now)).then_some(*id)).collect();
-        for id in silent {
-            self.disconnected(desk, id);
-            self.close(id, CLOSE_NORMAL, "the agent was silent for too long");
+        let due: Vec<_> = self.wakes.iter().take_while(|(at, _)| *at <= desk.now).map(|(_, id)| *id).collect();
+        for id in due {
+            let silent = self.open.get_mut(&id).is_some_and(|session| !session.handle_time(moment(desk)));
+            self.touched(id);
+            if silent {
+                self.disconnected(desk, id);
+                self.close(id, CLOSE_NORMAL, "the agent was silent for too long");
+            }
         }
     }
 
     /// Tells the agents of instances for which something changed, and lets those of deregistered ones go.
     pub fn sync(&mut self, desk: &mut Desk) {
         for instance in desk.take_dirty() {
-            let session = self.of_instance.get(&instance).and_then(|id| self.open.get_mut(id));
-            if let Some(session) = session {
+            let Some(id) = self.of_instance.get(&instance).copied() else { continue };
+            if let Some(session) = self.open.get_mut(&id) {
                 session.sync(moment(desk));
+                self.touched(id);
             }
-        }
-        let gone = |id: &InstanceId| !desk.state.instances.get(id).is_some_and(|instance| instance.is_registered());
-        let inactive: Vec<_> = self.of_instance.iter().filter(|(id, _)| gone(id)).map(|(_, s)| *s).collect();
-        for session in inactive {
-            self.disconnected(desk, session);
-            self.close(session, CLOSE_INACTIVE, "InactiveInstanceException: the container instance was deregistered");
+            if !desk.state.instances.get(&instance).is_some_and(Instance::is_registered) {
+                self.disconnected(desk, id);
+                self.close(id, CLOSE_INACTIVE, "InactiveInstanceException: the container instance was deregistered");
+            }
         }
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        for (id, session) in &mut self.open {
-            while let Some(frame) = session.poll_frame() {
-                self.outputs.push_back(Output::Frame { session: *id, frame });
-            }
-        }
         self.outputs.pop_front()
     }
 
     pub fn next_wake(&self) -> Option<Millis> {
-        self.open.values().map(Session::next_wake).min()
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// Takes what a session has to say, and when it is due.
+    fn touched(&mut self, id: SessionId) {
+        let Some(session) = self.open.get_mut(&id) else { return };
+        while let Some(frame) = session.poll_frame() {
+            self.outputs.push_back(Output::Frame { session: id, frame });
+        }
+        let at = session.next_wake();
+        if let Some(before) = self.wake_of.insert(id, at) {
+            self.wakes.remove(&(before, id));
+        }
+        self.wakes.insert((at, id));
+    }
+
+    fn remove(&mut self, id: SessionId) -> Option<Session> {
+        if let Some(at) = self.wake_of.remove(&id) {
+            self.wakes.remove(&(at, id));
+        }
+        self.open.remove(&id)
     }
 
     fn close(&mut self, session: SessionId, code: u16, reason: &str) {

@@ -12,6 +12,11 @@ impl Figures {
         Self(vec![value])
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// One more.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);

@@ -7,6 +7,7 @@ mod crowd;
 mod gauge;
 mod logs;
 mod peer;
+mod scale;
 mod server;
 
 use crate::{command, images, packages};
@@ -33,6 +34,16 @@ pub struct Arguments {
     /// A built gantry to measure [default: the release build, built first]
     #[arg(long)]
     gantry: Option<PathBuf>,
+    /// Only this group; the others need root and real containers
+    #[arg(long)]
+    only: Option<Group>,
+}
+
+/// A group that can be run alone.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Group {
+    /// The cost of one event in large deployments, in memory.
+    Scale,
 }
 
 /// What the server under test declares for Fargate tasks, in times of the machine's memory.
@@ -40,6 +51,14 @@ const MEMORY_FACTOR: &str = "8";
 
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.only {
+        Some(_) if cfg!(debug_assertions) => {
+            let again = ["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"];
+            return command::run(&mut command::cargo(&again));
+        }
+        Some(Group::Scale) => return scale::measure(),
+        None => {}
+    }
     if !command::is_root() {
         bail!("measuring real containers needs root");
     }
@@ -66,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
     api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
+    command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"]))?;
     peer::docker(&image, arguments.tasks.min(20), &running)
 }
 
