@@ -10,7 +10,7 @@ use history::History;
 
 /// Histories, and the steps of each before its rest.
 const HISTORIES: u64 = 10_000;
-const STEPS: u64 = 24;
+const STEPS: u64 = 20;
 
 /// Plays one history to its end; `Err`: what was broken, after which steps.
 fn play(seed: u64) -> Result<u64, String> {
