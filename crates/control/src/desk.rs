@@ -167,6 +167,8 @@ impl Desk {
             _ => None,
         };
         let cluster = instance.and_then(|id| self.state.instances.get(&id)).map(|instance| instance.cluster);
+        // A daemon is wherever an instance is, and the last to leave it.
+        cluster.into_iter().for_each(|cluster| self.waiting.extend(self.state.daemons(cluster)));
         let waits = |cluster: &ClusterId| self.state.waiting_tasks(*cluster).next().is_some();
         self.freed.extend(cluster.filter(waits));
     }

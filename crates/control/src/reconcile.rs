@@ -3,13 +3,14 @@
 
 use crate::check::run::Sizes;
 use crate::desk::Desk;
-use crate::handlers::run::{Order, place_many, shares};
-use model::ServiceId;
+use crate::handlers::run::{Order, place_many, place_on, shares};
 use model::capacity_provider::StrategyItem;
 use model::change::Change;
 use model::cluster::Tag;
+use model::reason::Unplaceable;
 use model::service::{Propagate, Service};
 use model::task::{Desired, Membership, Stop, StopCode};
+use model::{InstanceId, ServiceId, TaskId};
 use planner::capacity::Spread;
 
 /// Steps of one service in one round; what is left is done in the next.
@@ -41,7 +42,7 @@ fn step(desk: &mut Desk, id: ServiceId) {
         stop(desk, id, &plan.stops);
     }
     if plan.starts > 0 {
-        start(desk, id, plan.of, plan.starts);
+        start(desk, id, plan.of, plan.starts, &plan.places);
     }
 }
 
@@ -54,14 +55,17 @@ fn stop(desk: &mut Desk, id: ServiceId, stops: &[(model::TaskId, String)]) {
     say(desk, id, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
 }
 
-fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32) {
+fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) {
     let service = desk.state.services.get(&id);
     let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return };
     // The ratio is kept over the tasks of the deployment.
     let live = desk.state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
     let same = live.filter(|task| task.service == order.service).filter_map(|task| task.provider.as_deref());
     let shares = shares(&mut Spread::new(&strategy, same), count as usize);
-    let (tasks, unplaced) = place_many(desk, &mut order, shares);
+    let (tasks, unplaced) = match places.is_empty() {
+        true => place_many(desk, &mut order, shares),
+        false => place_each(desk, &order, places),
+    };
     if let Some((why, _)) = unplaced.first() {
         let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
         let words = planner::service::note_unplaced(&mut service, why.code(), &why.event(), desk.now);
@@ -72,6 +76,18 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32) {
     if !started.is_empty() {
         say(desk, id, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
     }
+}
+
+/// One task on each of these instances.
+fn place_each(desk: &mut Desk, order: &Order, places: &[InstanceId]) -> (Vec<TaskId>, Vec<(Unplaceable, usize)>) {
+    let (mut tasks, mut unplaced) = (Vec::new(), Vec::new());
+    for instance in places {
+        match place_on(desk, order, *instance) {
+            Ok(task) => tasks.push(task),
+            Err(why) => unplaced.push((why, 1)),
+        }
+    }
+    (tasks, unplaced)
 }
 
 fn say(desk: &mut Desk, id: ServiceId, words: &str) {

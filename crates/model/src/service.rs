@@ -131,6 +131,9 @@ pub struct Service {
     /// Its capacity provider strategy; none: it has a launch type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategy: Vec<StrategyItem>,
+    /// It has a task on each instance that may have one: a DAEMON service. Then `desired` is their number.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub daemon: bool,
     /// How many tasks it keeps.
     pub desired: u32,
     /// Percent of `desired` that stay healthy through a deployment, rounded up.

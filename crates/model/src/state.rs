@@ -24,7 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 mod addresses;
+mod counts;
 mod services;
+
+pub use counts::Counts;
 
 /// How long a stopped task is shown (AWS: about an hour).
 pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
@@ -83,6 +86,7 @@ pub(crate) struct Index {
     pub(crate) instance_tasks: BTreeSet<(InstanceId, TaskId)>,
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
+    pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
     pub(crate) service_tasks: BTreeSet<(ServiceId, TaskId)>,
     /// Those that are not STOPPED, by deployment.
     pub(crate) live_service_tasks: BTreeSet<(ServiceId, u64, TaskId)>,
@@ -99,19 +103,6 @@ pub(crate) struct Index {
     pub(crate) waiting: BTreeSet<(ClusterId, Millis, TaskId)>,
     pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
     pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
-}
-
-/// Sums over the tasks of a cluster or instance that are not STOPPED.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Tasks before RUNNING.
-    pub pending: u32,
-    /// Tasks from RUNNING on.
-    pub running: u32,
-    /// CPU units they book.
-    pub cpu: u32,
-    /// MiB they book.
-    pub memory: u32,
 }
 
 /// A row that a change touched.
@@ -383,30 +374,6 @@ impl State {
         if task.status == TaskStatus::Stopped {
             index.expiries.remove(&(task.times.stopped + STOPPED_SHOWN_MS, task.id));
         }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, task: &Task) {
-        if task.status == TaskStatus::Stopped {
-            return;
-        }
-        *self.side(task) += 1;
-        self.cpu += task.cpu;
-        self.memory += task.memory;
-    }
-
-    fn subtract(&mut self, task: &Task) {
-        if task.status == TaskStatus::Stopped {
-            return;
-        }
-        *self.side(task) -= 1;
-        self.cpu -= task.cpu;
-        self.memory -= task.memory;
-    }
-
-    fn side(&mut self, task: &Task) -> &mut u32 {
-        if task.status.is_running() { &mut self.running } else { &mut self.pending }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules for CreateService and UpdateService.
 
 use super::run::{platform_version, unsupported};
+use model::placement::Placement;
 use wire::{Fault, ecs};
 
 /// Tasks of one service (service quotas).
@@ -41,8 +42,51 @@ macro_rules! common_members {
 pub(crate) fn unsupported_of_create(input: &ecs::CreateServiceRequest) -> Result<(), Fault> {
     common_members!(input)?;
     platform_version(input.platform_version.as_deref())?;
-    refuse_used(&[("role", input.role.is_some())])?;
-    refuse_used(&[("schedulingStrategy DAEMON", input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon))])
+    refuse_used(&[("role", input.role.is_some())])
+}
+
+/// What a DAEMON service cannot have; the launch type that it means, which the cluster's strategy is not asked for.
+pub(crate) fn daemon(input: &ecs::CreateServiceRequest) -> Result<Option<ecs::LaunchType>, Fault> {
+    let daemon = input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon);
+    daemon_count(daemon, input.desired_count)?;
+    daemon_strategy(daemon, input.capacity_provider_strategy.as_deref())?;
+    if daemon && input.launch_type == Some(ecs::LaunchType::Fargate) {
+        return Err(Fault::invalid_parameter(
+            "The daemon scheduling strategy does not support the launch type FARGATE.",
+        ));
+    }
+    Ok(input.launch_type.or(daemon.then_some(ecs::LaunchType::Ec2)))
+}
+
+/// A daemon's count is the number of its instances.
+pub(crate) fn daemon_count(daemon: bool, count: Option<i32>) -> Result<(), Fault> {
+    let message = "The daemon scheduling strategy does not support a desired count for services. Remove the desired count \
+                   value and try again.";
+    if daemon && count.is_some() { Err(Fault::invalid_parameter(message)) } else { Ok(()) }
+}
+
+/// A daemon is on every instance, whatever provider has it.
+pub(crate) fn daemon_strategy(daemon: bool, items: Option<&[ecs::CapacityProviderStrategyItem]>) -> Result<(), Fault> {
+    let message =
+        "The daemon scheduling strategy does not support a capacity provider strategy. Remove it and try again.";
+    let used = daemon && items.is_some_and(|items| !items.is_empty());
+    if used { Err(Fault::invalid_parameter(message)) } else { Ok(()) }
+}
+
+/// A daemon's task makes room for its successor first.
+pub(crate) fn daemon_maximum(daemon: bool, maximum: u32) -> Result<(), Fault> {
+    if daemon && maximum != 100 {
+        return Err(unsupported(&format!("maximumPercent {maximum} of a DAEMON service (only 100)")));
+    }
+    Ok(())
+}
+
+/// There is no choice of an instance.
+pub(crate) fn daemon_placement(daemon: bool, placement: &Placement) -> Result<(), Fault> {
+    let message = "The daemon scheduling strategy does not support placement strategies nor distinctInstance. Remove them \
+                   and try again.";
+    let used = daemon && (!placement.strategy.is_empty() || placement.is_distinct());
+    if used { Err(Fault::invalid_parameter(message)) } else { Ok(()) }
 }
 
 /// Members of UpdateService without an engine.

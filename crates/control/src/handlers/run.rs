@@ -278,7 +278,7 @@ pub(crate) fn place_many(
 }
 
 /// Places and accepts a task on an instance.
-fn place_on(desk: &mut Desk, order: &Order, instance: InstanceId) -> Result<TaskId, Unplaceable> {
+pub(crate) fn place_on(desk: &mut Desk, order: &Order, instance: InstanceId) -> Result<TaskId, Unplaceable> {
     let needs = desk.state.definitions[&order.definition].needs.clone();
     let place = planner::place(&desk.state, desk.now, &order.ask(&needs, Some(instance), 0))?;
     Ok(accept(desk, order, Ok(place)))

@@ -25,6 +25,9 @@ const DESCRIBE_MAX: usize = 10;
 /// minimumHealthyPercent and maximumPercent of a REPLICA service that does not say (API reference).
 const BOUNDS: (u32, u32) = (100, 200);
 
+/// Those of a DAEMON service.
+const DAEMON_BOUNDS: (u32, u32) = (0, 100);
+
 /// CreateService. The same request again answers the service that is there; another one of that name is refused.
 pub(crate) fn create(
     desk: &mut Desk,
@@ -78,20 +81,24 @@ fn wished(
     digest: [u8; 16],
 ) -> Result<(Service, RevisionId), Fault> {
     check::unsupported_of_create(&input)?;
+    let asked = check::daemon(&input)?;
     let Reach { launch_type, strategy } =
-        reach(&desk.state, cluster, input.launch_type, input.capacity_provider_strategy.as_deref())?;
+        reach(&desk.state, cluster, asked, input.capacity_provider_strategy.as_deref())?;
     let name =
         input.task_definition.as_deref().ok_or_else(|| Fault::invalid_parameter("TaskDefinition can not be blank."))?;
     let definition = definition(&desk.state, name, launch_type)?;
-    let desired = input
-        .desired_count
-        .ok_or_else(|| Fault::invalid_parameter("desiredCount must be specified for REPLICA services."))?;
-    let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), BOUNDS)?;
+    let daemon = input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon);
+    let missing = || Fault::invalid_parameter("desiredCount must be specified for REPLICA services.");
+    let desired = if daemon { 0 } else { input.desired_count.ok_or_else(missing)? };
+    let bounds = if daemon { DAEMON_BOUNDS } else { BOUNDS };
+    let (minimum_healthy, maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
+    check::daemon_maximum(daemon, maximum)?;
     let mut configuration = DeploymentConfiguration::default();
     check_deployment::read(input.deployment_configuration.as_ref(), &mut configuration)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
     let (constraints, by) = (input.placement_constraints.as_deref(), input.placement_strategy.as_deref());
     let placement = check_run::placement(constraints, by, launch_type)?;
+    check::daemon_placement(daemon, &placement)?;
     let service = Service {
         id: desk.state.next_service(),
         placement,
@@ -100,6 +107,7 @@ fn wished(
         status: ServiceStatus::Active,
         launch_type,
         strategy,
+        daemon,
         desired: check::desired(desired)?,
         minimum_healthy,
         maximum,
@@ -165,11 +173,14 @@ pub(crate) fn update(
         return Err(ecs::fault::service_not_active("Service was not ACTIVE."));
     }
     check::unsupported_of_update(&input)?;
+    check::daemon_count(service.daemon, input.desired_count)?;
+    check::daemon_strategy(service.daemon, input.capacity_provider_strategy.as_deref())?;
     if let Some(desired) = input.desired_count {
         service.desired = check::desired(desired)?;
     }
     let bounds = (service.minimum_healthy, service.maximum);
     (service.minimum_healthy, service.maximum) = check::bounds(input.deployment_configuration.as_ref(), bounds)?;
+    check::daemon_maximum(service.daemon, service.maximum)?;
     // What is not said stays; an empty list takes away.
     if let Some(constraints) = input.placement_constraints.as_deref() {
         let asked = check_run::placement(Some(constraints), None, service.launch_type)?;
@@ -178,6 +189,7 @@ pub(crate) fn update(
     if let Some(strategy) = input.placement_strategy.as_deref() {
         service.placement.strategy = check_run::placement(None, Some(strategy), service.launch_type)?.strategy;
     }
+    check::daemon_placement(service.daemon, &service.placement)?;
     check_deployment::read(input.deployment_configuration.as_ref(), &mut service.configuration)?;
     service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
@@ -256,10 +268,10 @@ pub(crate) fn list(
     let cluster = named::cluster(state, input.cluster.as_deref())?;
     let scope = format!("ListServices|{}|{:?}|{:?}", cluster.name, input.launch_type, input.scheduling_strategy);
     let page = Page::read(&state.meta().token_key, scope, (10, 100), input.max_results, input.next_token.as_deref())?;
-    let daemon = input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon);
+    let asked = input.scheduling_strategy.map(|asked| asked == ecs::SchedulingStrategy::Daemon);
     let wanted = input.launch_type.map(launch_type);
     let fitting = state.cluster_services(cluster.id).filter(|service| {
-        !daemon
+        asked.is_none_or(|asked| asked == service.daemon)
             && service.status != ServiceStatus::Inactive
             && wanted.is_none_or(|wanted| wanted == Some(service.launch_type) && service.strategy.is_empty())
     });
@@ -281,7 +293,8 @@ pub(crate) fn delete(
     let mut service = service.ok_or_else(|| ecs::fault::service_not_found("Service not found."))?.clone();
     let id = service.id;
     if service.status == ServiceStatus::Active {
-        if input.force != Some(true) && (service.desired > 0 || has_tasks(desk, id)) {
+        // A daemon cannot be scaled to zero: it is deleted as it is.
+        if input.force != Some(true) && !service.daemon && (service.desired > 0 || has_tasks(desk, id)) {
             let message = "The service cannot be stopped while it is scaled above 0.";
             return Err(Fault::invalid_parameter(message));
         }

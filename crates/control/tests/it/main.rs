@@ -1,6 +1,7 @@
 //! The control plane driven through its own door, without a world around it: what is answered, and what is told to agents.
 
 mod capacity;
+mod daemons;
 mod deployments;
 mod health;
 mod placement;

@@ -93,7 +93,10 @@ impl State {
             placement_constraints: Some(service.placement.shown_constraints()),
             placement_strategy: Some(service.placement.shown_strategy()),
             network_configuration: self.network_configuration(&service.subnets),
-            scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
+            scheduling_strategy: Some(match service.daemon {
+                true => ecs::SchedulingStrategy::Daemon,
+                false => ecs::SchedulingStrategy::Replica,
+            }),
             deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::Ecs }),
             tags: with_tags.then(|| super::tags(&service.tags)),
             enable_ecs_managed_tags: Some(service.managed_tags),

@@ -16,8 +16,19 @@ impl State {
         if service.status == ServiceStatus::Inactive {
             self.index.inactive_services.insert((service.inactive_at + INACTIVE_SHOWN_MS, id));
         }
+        if service.daemon && service.status == ServiceStatus::Active {
+            self.index.daemons.insert((service.cluster, id));
+        } else {
+            self.index.daemons.remove(&(service.cluster, id));
+        }
         self.services.insert(id, service);
         vec![Touched::Service(id)]
+    }
+
+    /// The DAEMON services of a cluster that are ACTIVE.
+    pub fn daemons(&self, cluster: ClusterId) -> impl Iterator<Item = ServiceId> {
+        let keys = self.index.daemons.range((cluster, ServiceId(0))..=(cluster, ServiceId(u32::MAX)));
+        keys.map(|(_, id)| *id)
     }
 
     pub(super) fn forget_service(&mut self, id: ServiceId) -> Vec<Touched> {

@@ -4,6 +4,7 @@
 //! No step leaves fewer healthy tasks than the lower bound, nor more tasks wanted RUNNING than the upper bound. Tasks
 //! that are stopping count as neither. A step counts what it has itself decided.
 
+mod daemon;
 mod drain;
 mod notes;
 mod progress;
@@ -16,13 +17,15 @@ pub use notes::{note_end, note_unplaced};
 use model::project::Health;
 use model::service::{Service, ServiceStatus};
 use model::state::State;
-use model::{Millis, ServiceDeployment, ServiceId, TaskId};
+use model::{InstanceId, Millis, ServiceDeployment, ServiceId, TaskId};
 
 /// What is to be done for a service.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Tasks to start.
     pub starts: u32,
+    /// Where they start; none: wherever the strategy says.
+    pub places: Vec<InstanceId>,
     /// The number of the deployment that they are for.
     pub of: u64,
     /// Tasks to stop, and the words for it.
@@ -43,6 +46,7 @@ pub fn reconcile(state: &State, id: ServiceId, health: Health) -> Plan {
     match service.status {
         ServiceStatus::Inactive => Plan::default(),
         ServiceStatus::Draining => drain::step(state, service, health),
+        ServiceStatus::Active if service.daemon => daemon::step(state, service, health),
         ServiceStatus::Active => rolling::step(state, service, health),
     }
 }

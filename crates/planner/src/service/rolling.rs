@@ -56,7 +56,7 @@ fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     plan.starts = if waits(service, tasks) { 0 } else { missing.min(room) };
 }
 
-fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
+pub(super) fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
     tasks.deployment(service).is_some_and(|deployment| deployment.retry_at > tasks.health.now)
 }
 
@@ -76,7 +76,7 @@ fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskI
 }
 
 /// A task that fails its checks counts as a failed start, as on AWS: one that always does is tried with patience.
-fn note_sick(draft: &mut Draft, acting: Option<u64>, task: TaskId, now: Millis) {
+pub(super) fn note_sick(draft: &mut Draft, acting: Option<u64>, task: TaskId, now: Millis) {
     draft.say(format_args!("(task {task}) failed container health checks."));
     draft.service.steady = false;
     if let Some(deployment) = draft.service.deployments.iter_mut().find(|known| Some(known.number) == acting) {
@@ -109,7 +109,7 @@ fn retire(service: &Service, tasks: &Tasks<'_>, holds: bool, plan: &mut Plan) {
 
 /// When a task will have proved healthy, when the grace of a failing one ends, when the next try is due, when failures are
 /// forgotten, when a hook has waited long enough.
-fn next_look(draft: &Draft, tasks: &Tasks<'_>) -> Option<Millis> {
+pub(super) fn next_look(draft: &Draft, tasks: &Tasks<'_>) -> Option<Millis> {
     let (now, service) = (tasks.health.now, &draft.service);
     let running = tasks.primary.iter().chain(&tasks.older).filter(|task| tasks.health.is_running(task));
     let unchecked = running.clone().filter(|task| task.passes_checks().is_none());
