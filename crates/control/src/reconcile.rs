@@ -97,7 +97,7 @@ fn say(desk: &mut Desk, id: ServiceId, words: &str) {
 }
 
 /// What a task of a deployment is made from, and its capacity provider strategy.
-fn order(desk: &Desk, service: &Service, number: u64) -> Option<(Order, Vec<StrategyItem>)> {
+pub(crate) fn order(desk: &Desk, service: &Service, number: u64) -> Option<(Order, Vec<StrategyItem>)> {
     let deployment = service.deployments.iter().find(|deployment| deployment.number == number)?;
     let revision = desk.state.service_revisions.get(&(service.id, deployment.revision));
     let definition = desk.state.definitions.get(&deployment.definition)?;

@@ -1,8 +1,8 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, attribute, capacity_provider, cluster, gantry as own, instance, log_group, network, protection, run,
-    service, service_deployment, tag, task, task_definition,
+    agent, attribute, capacity_provider, cluster, explain, gantry as own, instance, log_group, network, protection,
+    run, service, service_deployment, tag, task, task_definition,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -103,6 +103,7 @@ impl logs::Logs<Caller> for Control {
 
 impl gantry::Gantry<Caller> for Control {
     forward! {
+        explain(gantry::ExplainRequest) -> gantry::ExplainResponse = explain::explain;
         describe_timeline(gantry::DescribeTimelineRequest) -> gantry::DescribeTimelineResponse = own::timeline;
     }
 

@@ -12,6 +12,7 @@ use crate::Millis;
 use crate::cluster::Tag;
 pub use crate::health::HealthStatus;
 use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
+use crate::placement::Placement;
 use crate::port::{HostPort, PortMapping};
 use crate::waiting::Waiting;
 use serde::{Deserialize, Serialize};
@@ -332,6 +333,9 @@ pub struct Task {
     /// The capacity provider that it was asked of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Box<str>>,
+    /// Where its request said that it may go and where best; that of a task of a service is the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Box<Placement>>,
     /// How it was asked for.
     pub launch_type: LaunchType,
     /// What it books, in CPU units.
@@ -611,6 +615,7 @@ pub(crate) mod tests {
             instance: Some(ids.instance()),
             waiting: None,
             provider: None,
+            placement: None,
             launch_type: LaunchType::Fargate,
             cpu: 256,
             memory: 512,

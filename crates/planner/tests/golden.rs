@@ -1,6 +1,8 @@
 //! Golden cases: a fleet and a wish in, the places or the reasons out. Each file of `cases` reads as documentation; its
 //! lines after `---` are what the planner says, and `GOLDEN=write cargo test -p planner --test golden` writes them anew.
 
+#![allow(clippy::disallowed_methods, reason = "a test reads its cases")]
+
 use model::change::Change;
 use model::group::Group;
 use model::instance::{ATTRIBUTE_ZONE, Attribute, Instance, InstanceStatus};
@@ -100,6 +102,7 @@ fn task(n: u8, on: InstanceId, words: &Words<'_>) -> Task {
         instance: Some(on),
         waiting: None,
         provider: None,
+        placement: None,
         launch_type: LaunchType::Ec2,
         cpu: words.number("cpu", 100),
         memory: words.number("memory", 100),

@@ -44,6 +44,8 @@ pub struct Arguments {
 enum Group {
     /// The cost of one event in large deployments, in memory.
     Scale,
+    /// How many tasks a second are placed, without a server.
+    Place,
 }
 
 /// What the server under test declares for Fargate tasks, in times of the machine's memory.
@@ -52,6 +54,10 @@ const MEMORY_FACTOR: &str = "8";
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.only {
+        Some(Group::Place) => {
+            println!("on: {}", machine()?);
+            return place();
+        }
         Some(_) if cfg!(debug_assertions) => {
             let again = ["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"];
             return command::run(&mut command::cargo(&again));
@@ -86,7 +92,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
     command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"]))?;
+    place()?;
     peer::docker(&image, arguments.tasks.min(20), &running)
+}
+
+/// Tasks a second that the planner places, without a server around it.
+fn place() -> Result<()> {
+    command::run(&mut command::cargo(&["run", "--release", "--quiet", "--package", "planner", "--example", "place"]))
 }
 
 fn build() -> Result<PathBuf> {

@@ -215,7 +215,7 @@ pub(crate) fn shares(spread: &mut Spread<'_>, count: usize) -> Shares {
 
 impl Order {
     /// What the planner is asked.
-    fn ask<'a>(&'a self, needs: &'a Needs, instance: Option<InstanceId>, seed: u64) -> Ask<'a> {
+    pub fn ask<'a>(&'a self, needs: &'a Needs, instance: Option<InstanceId>, seed: u64) -> Ask<'a> {
         let family = || Group::Family(self.definition.family);
         let named = || self.group.clone().map_or_else(family, Group::Named);
         Ask {
@@ -319,6 +319,8 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) ->
         instance: place.map(|place| place.instance),
         waiting: waiting.map(Box::new),
         provider: order.provider.clone(),
+        // That of a service is the service's, and waiting tasks keep theirs with what they wait for.
+        placement: (order.service.is_none() && !order.placement.is_empty()).then(|| Box::new(order.placement.clone())),
         launch_type: order.launch_type,
         cpu: order.overrides.cpu,
         memory: order.overrides.memory,

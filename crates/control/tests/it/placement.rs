@@ -274,3 +274,51 @@ fn what_a_definition_asks_of_a_host_is_asked() {
     desk.web();
     assert!(desk.refused("RunTask", fargate).1.contains("not supported with FARGATE launch type"));
 }
+
+impl Desk {
+    fn explain(&mut self, subject: &str) -> Value {
+        let request = json!({"subject": subject}).to_string();
+        let operation = wire::gantry::Operation::from_name("Explain").unwrap();
+        let request = wire::gantry::Request::decode(operation, request.as_bytes()).unwrap();
+        let call = wire::http::Call::Gantry(request);
+        self.control.handle(self.now, Input::Request { ticket: 7, caller: operator(), call });
+        match self.round().expect("an answer") {
+            Ok(wire::http::Answer::Gantry(answer)) => serde_json::from_str(&answer.to_json()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_waits_is_explained_by_instance_and_rule_and_what_runs_by_what_chose_it() {
+    let (mut desk, hosts) = zoned();
+    let dev = json!([{"type": "memberOf", "expression": "attribute:stack == dev"}]);
+    let input = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 8, "placementConstraints": dev});
+    desk.ok("CreateService", input);
+    desk.settle();
+    let said = desk.explain("web");
+    let summary = text(&said, "/summary");
+    assert!(
+        summary.starts_with("waits for room for 1 of 8 tasks: needs 128 MiB of memory; 1 of 3 instances satisfy"),
+        "{summary}"
+    );
+    let verdicts = said["verdicts"].as_array().unwrap();
+    let of = |arn: &String| verdicts.iter().find(|v| v["containerInstanceArn"] == json!(arn)).unwrap();
+    assert_eq!(of(&hosts[0])["reasons"][0]["rule"], "memberOf");
+    assert_eq!(of(&hosts[1])["reasons"][0]["code"], "RESOURCE:MEMORY");
+    let deployment = text(&desk.describe(), "/deployments/0/id").to_owned();
+    assert_eq!(text(&desk.explain(&deployment), "/summary"), summary);
+    let by =
+        json!([{"type": "spread", "field": "attribute:ecs.availability-zone"}, {"type": "binpack", "field": "memory"}]);
+    let run = desk.ok("RunTask", json!({"taskDefinition": "web", "placementStrategy": by}));
+    let task = text(&run, "/tasks/0/taskArn").to_owned();
+    let said = desk.explain(&task);
+    let summary = text(&said, "/summary");
+    assert!(
+        summary.contains("chosen by spread(attribute:ecs.availability-zone), then binpack(memory); 1 other"),
+        "{summary}"
+    );
+    desk.ok("StopTask", json!({"task": task, "reason": "enough"}));
+    desk.settle();
+    assert_eq!(text(&desk.explain(&task), "/summary"), "stopped with UserInitiated: enough");
+}

@@ -6,6 +6,7 @@ mod control;
 mod definition;
 mod down;
 mod env;
+mod explain;
 mod history;
 mod image;
 mod logs;
@@ -62,6 +63,8 @@ enum Verb {
     Stop(stop::StopVerb),
     /// Show where the milliseconds of a task's start went
     Timeline(timeline::Timeline),
+    /// Explain why a task, a service or a deployment is where it is, or what it waits for
+    Explain(explain::Explain),
     /// Show what a call would bring about, without making it
     Plan(plan::Plan),
     /// Show what the tasks of this node use of it
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(),
         Verb::Stop(verb) => verb.run(),
         Verb::Timeline(verb) => verb.run(),
+        Verb::Explain(verb) => verb.run(),
         Verb::Plan(verb) => verb.run(),
         Verb::Service(verb) => verb.run(),
         Verb::Top(verb) => verb.run(),

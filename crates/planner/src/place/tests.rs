@@ -109,6 +109,7 @@ fn bridged(ports: &[HostPort], bound: &[PortMapping]) -> Task {
         instance: Some(InstanceId([0; 16])),
         waiting: None,
         provider: None,
+        placement: None,
         launch_type: LaunchType::Ec2,
         cpu: 1,
         memory: 1,

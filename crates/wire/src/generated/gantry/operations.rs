@@ -10,6 +10,7 @@ json_service! {
     CreateBackup = create_backup(CreateBackupRequest) -> CreateBackupResponse, reads false, faults ["AccessDeniedException", "ServerException"];
     DescribeServer = describe_server(DescribeServerRequest) -> DescribeServerResponse, reads true, faults ["AccessDeniedException", "ServerException"];
     DescribeTimeline = describe_timeline(DescribeTimelineRequest) -> DescribeTimelineResponse, reads true, faults ["AccessDeniedException", "ClusterNotFoundException", "InvalidParameterException", "ResourceNotFoundException", "ServerException"];
+    Explain = explain(ExplainRequest) -> ExplainResponse, reads false, faults ["AccessDeniedException", "ClusterNotFoundException", "InvalidParameterException", "ResourceNotFoundException", "ServerException"];
     ListHistory = list_history(ListHistoryRequest) -> ListHistoryResponse, reads true, faults ["AccessDeniedException", "InvalidParameterException", "ServerException"];
     Plan = plan(PlanRequest) -> PlanResponse, reads false, faults ["AccessDeniedException", "InvalidParameterException", "ServerException"];
 }

@@ -26,6 +26,14 @@ structure! {
 
 structure! {
     #[derive(Debug)]
+    pub struct ExplainRequest {
+        pub cluster: Option<String> = optional("cluster"),
+        pub subject: String = required("subject"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct ListHistoryRequest {
         pub about: Option<String> = optional("about"),
         pub before_index: Option<i64> = optional("beforeIndex"),

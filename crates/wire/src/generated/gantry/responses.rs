@@ -35,6 +35,17 @@ structure! {
 
 structure! {
     #[derive(Debug)]
+    pub struct ExplainResponse {
+        pub facts: Option<Vec<Fact>> = optional("facts"),
+        pub status: Option<String> = optional("status"),
+        pub subject: Option<String> = optional("subject"),
+        pub summary: Option<String> = optional("summary"),
+        pub verdicts: Option<Vec<Verdict>> = optional("verdicts"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct ListHistoryResponse {
         pub entries: Option<Vec<HistoryEntry>> = optional("entries"),
         pub next_before_index: Option<i64> = optional("nextBeforeIndex"),

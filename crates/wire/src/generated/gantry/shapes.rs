@@ -7,6 +7,14 @@ use crate::tables::structure;
 
 structure! {
     #[derive(Debug)]
+    pub struct Fact {
+        pub name: Option<String> = optional("name"),
+        pub value: Option<String> = optional("value"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
     pub struct HistoryEntry {
         pub at: Option<Timestamp> = optional("at"),
         pub detail: Option<String> = optional("detail"),
@@ -47,6 +55,25 @@ structure! {
         pub service: Option<String> = optional("service"),
         pub task: Option<String> = optional("task"),
         pub task_definition: Option<String> = optional("taskDefinition"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
+    pub struct Refusal {
+        pub code: Option<String> = optional("code"),
+        pub message: Option<String> = optional("message"),
+        pub rule: Option<String> = optional("rule"),
+    }
+}
+
+structure! {
+    #[derive(Debug)]
+    pub struct Verdict {
+        pub container_instance_arn: Option<String> = optional("containerInstanceArn"),
+        pub here: Option<bool> = optional("here"),
+        pub reasons: Option<Vec<Refusal>> = optional("reasons"),
+        pub takes: Option<bool> = optional("takes"),
     }
 }
 
