@@ -7,6 +7,7 @@ mod crowd;
 mod gauge;
 mod logs;
 mod peer;
+mod place;
 mod scale;
 mod server;
 
@@ -48,19 +49,28 @@ enum Group {
     Place,
 }
 
+impl Group {
+    /// Measures in a release build of this program.
+    fn run_released(self) -> Result<()> {
+        let name = match self {
+            Self::Scale => "scale",
+            Self::Place => "place",
+        };
+        command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", name]))
+    }
+}
+
 /// What the server under test declares for Fargate tasks, in times of the machine's memory.
 const MEMORY_FACTOR: &str = "8";
 
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.only {
+        Some(group) if cfg!(debug_assertions) => return group.run_released(),
         Some(Group::Place) => {
             println!("on: {}", machine()?);
-            return place();
-        }
-        Some(_) if cfg!(debug_assertions) => {
-            let again = ["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"];
-            return command::run(&mut command::cargo(&again));
+            place::measure();
+            return Ok(());
         }
         Some(Group::Scale) => return scale::measure(),
         None => {}
@@ -91,14 +101,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
     api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
-    command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", "scale"]))?;
-    place()?;
+    Group::Scale.run_released()?;
+    Group::Place.run_released()?;
     peer::docker(&image, arguments.tasks.min(20), &running)
-}
-
-/// Tasks a second that the planner places, without a server around it.
-fn place() -> Result<()> {
-    command::run(&mut command::cargo(&["run", "--release", "--quiet", "--package", "planner", "--example", "place"]))
 }
 
 fn build() -> Result<PathBuf> {
