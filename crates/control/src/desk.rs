@@ -156,21 +156,25 @@ impl Desk {
         }
     }
 
-    /// An instance that came or changed may take what waits, and so may one that has lost a task.
+    /// An instance that came or changed may take what waits, and so may one that has lost a task. A daemon is wherever an
+    /// instance is, and the last to leave it.
     fn note_room(&mut self, touched: &Touched) {
-        let instance = match touched {
-            Touched::Instance(id) => Some(*id),
+        let (instance, changed) = match touched {
+            Touched::Instance(id) => (Some(*id), true),
             Touched::Task(id) => {
                 let stopped = |task: &&Task| task.status == TaskStatus::Stopped;
-                self.state.tasks.get(id).filter(stopped).and_then(|task| task.instance)
+                (self.state.tasks.get(id).filter(stopped).and_then(|task| task.instance), false)
             }
-            _ => None,
+            _ => (None, false),
         };
-        let cluster = instance.and_then(|id| self.state.instances.get(&id)).map(|instance| instance.cluster);
-        // A daemon is wherever an instance is, and the last to leave it.
-        cluster.into_iter().for_each(|cluster| self.waiting.extend(self.state.daemons(cluster)));
-        let waits = |cluster: &ClusterId| self.state.waiting_tasks(*cluster).next().is_some();
-        self.freed.extend(cluster.filter(waits));
+        let Some(instance) = instance.and_then(|id| self.state.instances.get(&id)) else { return };
+        let cluster = instance.cluster;
+        if changed || instance.is_draining() {
+            self.waiting.extend(self.state.daemons(cluster));
+        }
+        if self.state.waiting_tasks(cluster).next().is_some() {
+            self.freed.insert(cluster);
+        }
     }
 
     /// Clusters that may have more room than at the last call.

@@ -52,5 +52,8 @@ fn tasks_of_a_capacity_provider_wait_for_room() {
     gantry.start("up");
     gantry.load("busybox");
     python(&gantry, "capacity.py");
+    let listed = gantry.cli(&["ps"]);
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.contains("RESOURCE:MEMORY: "), "{listed}");
     gantry.take_down();
 }
