@@ -22,14 +22,6 @@ impl<'a> Spread<'a> {
         Self { items, counts }
     }
 
-    /// The provider of the next task; `None`: there is no strategy.
-    pub fn next(&mut self) -> Option<&'a str> {
-        let below_base = |position: &usize| self.counts[*position] < self.items[*position].base;
-        let position = (0..self.items.len()).find(below_base).or_else(|| self.lightest())?;
-        self.counts[position] += 1;
-        Some(&self.items[position].provider)
-    }
-
     /// The one that one more task would load least, for its weight.
     fn lightest(&self) -> Option<usize> {
         let weighted = (0..self.items.len()).filter(|position| self.items[*position].weight > 0);
@@ -37,6 +29,18 @@ impl<'a> Spread<'a> {
         let weight = |position: usize| u64::from(self.items[position].weight);
         // a / b < c / d without division.
         weighted.min_by(|a, b| (load(*a) * weight(*b)).cmp(&(load(*b) * weight(*a))))
+    }
+}
+
+/// The providers of the tasks to come, one after the other; none: there is no strategy.
+impl<'a> Iterator for Spread<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let below_base = |position: &usize| self.counts[*position] < self.items[*position].base;
+        let position = (0..self.items.len()).find(below_base).or_else(|| self.lightest())?;
+        self.counts[position] += 1;
+        Some(&self.items[position].provider)
     }
 }
 

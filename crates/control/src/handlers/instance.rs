@@ -154,8 +154,8 @@ fn attributes(state: &State, wire: Vec<ecs::Attribute>, kept: &[Attribute]) -> R
     let vpc = &state.meta().vpc;
     // A host may say in which of the zones it stands; the first is that of all others.
     let is_zone = |value: &str| vpc.subnets.iter().any(|subnet| &*subnet.zone == value);
-    let zones = wire.iter().filter(|attribute| attribute.name == ATTRIBUTE_ZONE).filter_map(|a| a.value.clone());
-    let zone = zones.last().filter(|zone| is_zone(zone));
+    let mut zones = wire.iter().filter(|attribute| attribute.name == ATTRIBUTE_ZONE).filter_map(|a| a.value.clone());
+    let zone = zones.next_back().filter(|zone| is_zone(zone));
     let zone = zone.as_deref().or(vpc.subnets.first().map(|subnet| &*subnet.zone)).unwrap_or("").to_owned();
     let subnet = vpc.subnets.iter().find(|subnet| *subnet.zone == *zone).map_or("", |subnet| &subnet.id);
     let cidr = vpc.cidr();

@@ -65,7 +65,7 @@ pub(crate) fn list(
     input: ecs::ListTagsForResourceRequest,
 ) -> Result<ecs::ListTagsForResourceResponse, Fault> {
     // This operation does not declare ResourceNotFoundException.
-    let found = find(&desk.state, &input.resource_arn, |message| Fault::invalid_parameter(message))?;
+    let found = find(&desk.state, &input.resource_arn, Fault::invalid_parameter)?;
     let tags = desk.state.tags_of(&found.on).unwrap_or_default();
     Ok(ecs::ListTagsForResourceResponse { tags: Some(model::project::tags(tags)) })
 }
