@@ -108,7 +108,8 @@ impl World {
             42..58 => self.draw_stop(),
             58..74 => self.draw_describe(),
             74..80 => self.draw_cluster(),
-            80..86 => self.draw_instances(),
+            80..83 => self.draw_instances(),
+            83..86 => self.draw_operation().unwrap_or_else(|| self.draw_invalid()),
             86..91 => ask(ecs::DescribeTaskDefinitionRequest {
                 task_definition: (*self.chance.clients.pick(&FAMILIES)).to_owned(),
                 ..Default::default()
@@ -197,6 +198,7 @@ impl World {
             ])),
             client_token: chance.per_mille(500).then(|| format!("token-{token}")),
             started_by: chance.per_mille(200).then(|| "workload".to_owned()),
+            placement_strategy: too_big.is_none().then(|| crate::operations::draw_strategy(chance)).flatten(),
             overrides: too_big,
             network_configuration,
             ..Default::default()

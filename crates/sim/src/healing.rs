@@ -43,6 +43,7 @@ impl World {
         loop {
             self.stop_stuck();
             self.delete_services(false);
+            self.activate_hosts();
             self.run_until(self.now + LOOK_MS);
             match self.unfinished() {
                 _ if self.broken.is_some() => return,

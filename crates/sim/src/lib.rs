@@ -20,6 +20,7 @@ mod faults;
 mod hands;
 mod healing;
 mod host;
+mod operations;
 mod oracle;
 mod plane;
 mod planted;

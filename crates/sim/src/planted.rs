@@ -28,19 +28,22 @@ pub enum Planted {
     EarlyAnswer,
     /// The row of a task that was accepted is not written.
     LostRow,
+    /// The circuit breaker counts and never trips.
+    DeafBreaker,
     /// A host is taken for twice as large as it is.
     Overcommit,
 }
 
 impl Planted {
     /// All, with their names on the command line.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::EarlyRoom, "early-room"),
         (Self::LostStop, "lost-stop"),
         (Self::DoubleStart, "double-start"),
         (Self::HastyUpdate, "hasty-update"),
         (Self::EarlyAnswer, "early-answer"),
         (Self::LostRow, "lost-row"),
+        (Self::DeafBreaker, "deaf-breaker"),
         (Self::Overcommit, "overcommit"),
     ];
 }
@@ -118,6 +121,23 @@ impl World {
             Some(ToAgent::PayloadMessage(_)) if double => (frame, Some((agent + 1) % self.agents.len())),
             _ => (frame, None),
         }
+    }
+
+    /// What the control plane makes of a request.
+    pub fn planted_request(&self, mut request: ecs::Request) -> ecs::Request {
+        if !self.has(Planted::DeafBreaker) {
+            return request;
+        }
+        let configuration = match &mut request {
+            ecs::Request::CreateService(create) => create.deployment_configuration.as_mut(),
+            ecs::Request::UpdateService(update) => update.deployment_configuration.as_mut(),
+            _ => None,
+        };
+        if let Some(breaker) = configuration.and_then(|known| known.deployment_circuit_breaker.as_mut()) {
+            let never = ecs::ThresholdConfiguration { r#type: ecs::ThresholdType::Count, value: 200 };
+            breaker.threshold_configuration = Some(never);
+        }
+        request
     }
 
     /// The memory that a host says it has.

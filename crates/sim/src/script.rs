@@ -6,6 +6,10 @@
 //! define web steady job    a task definition with one container of each image
 //! run web [token T]        RunTask on Fargate
 //! stop task-1              StopTask
+//! serve shop web 3 [guarded]   CreateService `shop` of three tasks of `web` on Fargate [with a breaker that rolls back]
+//! update shop api          UpdateService: from now on of `api`
+//! service shop             DescribeServices
+//! drain host 0 | give up host 0    UpdateContainerInstancesState, DeregisterContainerInstance by force
 //! describe task-1          DescribeTasks
 //! until TEXT               goes on until a line of the trace holds TEXT
 //! wait 30                  goes on for so many seconds
@@ -90,6 +94,32 @@ fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> 
             let tasks = vec![arn(world, name)?];
             ask(world, ecs::DescribeTasksRequest { tasks, ..Default::default() });
             until(world, "operator hears")?;
+        }
+        ["serve", name, family, count, guard @ ..] => {
+            let count = number(count)? as i32;
+            ask(world, service(world, name, family, count, !guard.is_empty()));
+        }
+        ["update", name, family] => ask(
+            world,
+            ecs::UpdateServiceRequest {
+                service: (*name).to_owned(),
+                task_definition: Some((*family).to_owned()),
+                ..Default::default()
+            },
+        ),
+        ["service", name] => {
+            ask(world, ecs::DescribeServicesRequest { services: vec![(*name).to_owned()], ..Default::default() });
+            until(world, "operator hears")?;
+        }
+        ["give", "up", "host", agent] => {
+            let container_instance = host(world, agent)?;
+            let force = Some(true);
+            ask(world, ecs::DeregisterContainerInstanceRequest { container_instance, force, ..Default::default() });
+        }
+        ["drain", "host", agent] => {
+            let container_instances = vec![host(world, agent)?];
+            let status = ecs::ContainerInstanceStatus::Draining;
+            ask(world, ecs::UpdateContainerInstancesStateRequest { container_instances, status, ..Default::default() });
         }
         ["until", ..] => until(world, line.trim_start_matches("until").trim())?,
         ["wait", seconds] => {
@@ -184,6 +214,27 @@ fn run(world: &World, family: &str, token: Option<&str>) -> ecs::RunTaskRequest 
         network_configuration: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(awsvpc) }),
         ..Default::default()
     }
+}
+
+fn service(world: &World, name: &str, family: &str, count: i32, guarded: bool) -> ecs::CreateServiceRequest {
+    let network_configuration = run(world, family, None).network_configuration;
+    let breaker = ecs::DeploymentCircuitBreaker { enable: true, rollback: true, ..Default::default() };
+    ecs::CreateServiceRequest {
+        service_name: name.to_owned(),
+        task_definition: Some(family.to_owned()),
+        desired_count: Some(count),
+        launch_type: Some(ecs::LaunchType::Fargate),
+        network_configuration,
+        deployment_configuration: guarded
+            .then(|| ecs::DeploymentConfiguration { deployment_circuit_breaker: Some(breaker), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// The ARN of a host's instance.
+fn host(world: &World, agent: &str) -> Result<String, String> {
+    let agent = world.agents.get(number(agent)? as usize);
+    agent.and_then(|agent| agent.host.arn.clone()).ok_or_else(|| "there is no such host".to_owned())
 }
 
 /// The ARN of a task by its short name.

@@ -4,14 +4,15 @@
 use crate::asks::{Ask, FAMILIES, SOUND, ask};
 use crate::faults::operator;
 use crate::host::{Nature, nature};
+use crate::operations::{draw_guards, draw_strategy};
 use crate::weather::SETTLE_MS;
 use crate::wires::Asker;
 use crate::world::World;
 use model::change::Change;
 use model::health::HealthStatus;
-use model::service::{Service, ServiceStatus};
+use model::service::{Deployment, Rollout, Service, ServiceStatus};
 use model::task::{Desired, StopCode};
-use model::{Millis, RevisionId, State, Task, TaskId, TaskStatus};
+use model::{Millis, RevisionId, ServiceDeployment, State, Task, TaskId, TaskStatus};
 use node::hands::TaskKey;
 use wire::ecs;
 
@@ -31,11 +32,19 @@ impl World {
         let name = (*chance.pick(&NAMES)).to_owned();
         let count = chance.below(5) as i32;
         let bounds = *chance.pick(&[(100, 200), (50, 100), (0, 100), (100, 150)]);
-        let deployment_configuration = Some(ecs::DeploymentConfiguration {
+        let mut configuration = ecs::DeploymentConfiguration {
             minimum_healthy_percent: Some(bounds.0),
             maximum_percent: Some(bounds.1),
             ..Default::default()
-        });
+        };
+        draw_guards(chance, &mut configuration);
+        let deployment_configuration = Some(configuration);
+        if chance.per_mille(100)
+            && let Some(operation) = self.draw_operation()
+        {
+            return operation;
+        }
+        let chance = &mut self.chance.clients;
         match chance.below(8) {
             0..3 => ask(ecs::CreateServiceRequest {
                 service_name: name,
@@ -47,6 +56,7 @@ impl World {
                     None => ecs::LaunchType::Ec2,
                 }),
                 deployment_configuration: deployment_configuration.filter(|_| chance.per_mille(500)),
+                placement_strategy: draw_strategy(chance).filter(|_| network_configuration.is_none()),
                 health_check_grace_period_seconds: chance.per_mille(300).then(|| chance.below(60) as i32),
                 network_configuration,
                 ..Default::default()
@@ -105,6 +115,7 @@ impl World {
         let Some(control) = &self.plane.control else { return };
         let state = control.state();
         let broken = changes.iter().find_map(|change| self.check_stop(state, change));
+        let broken = broken.or_else(|| state.services.values().find_map(|service| check_breaker(state, service)));
         let broken = broken.or_else(|| {
             let round_is_over = control.next_wake().is_none_or(|at| at > self.now);
             let forgotten = state.services.values().find(|service| {
@@ -124,8 +135,11 @@ impl World {
         let task = state.tasks.get(id).filter(|_| stop.code == StopCode::ServiceSchedulerInitiated)?;
         let service = state.services.get(&task.service?.service)?;
         let checks = task.containers.iter().filter(|container| container.essential).filter_map(|c| c.health);
-        let passes = checks.into_iter().all(|health| health == HealthStatus::Healthy);
-        if service.status != ServiceStatus::Active || task.times.started == 0 || !passes || !self.has_proved(id) {
+        let passes = checks.clone().all(|health| health == HealthStatus::Healthy);
+        // What the control plane has heard of only now is no loss to anybody.
+        let heard = checks.count() > 0 || task.times.started + SETTLE_MS <= self.now;
+        let healthy = task.times.started > 0 && passes && heard && self.has_proved(id);
+        if service.status != ServiceStatus::Active || !healthy {
             return None;
         }
         let least = (u64::from(service.desired) * u64::from(service.minimum_healthy)).div_ceil(100) as usize;
@@ -142,10 +156,12 @@ impl World {
     fn has_proved(&self, id: &TaskId) -> bool {
         let Some(key) = TaskKey::new(&id.to_string()) else { return false };
         let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return false };
-        let Some(definition) = state.tasks.get(id).and_then(|task| state.definitions.get(&task.definition)) else {
-            return false;
-        };
-        let long_ago = |at: Millis| at + SETTLE_MS <= self.now;
+        let Some(task) = state.tasks.get(id) else { return false };
+        let Some(definition) = state.definitions.get(&task.definition) else { return false };
+        // Checks prove it without time.
+        let checked = task.containers.iter().any(|container| container.essential && container.health.is_some());
+        let settle_ms = if checked { 0 } else { SETTLE_MS };
+        let long_ago = |at: Millis| at + settle_ms <= self.now;
         self.agents.iter().filter_map(|agent| agent.host.directories.get(&key)).any(|directory| {
             definition.needs.containers.iter().filter(|container| container.essential).all(|needed| {
                 let contained = directory.containers.get(&needed.name);
@@ -178,8 +194,10 @@ impl World {
             let running = primary_tasks(state, service).filter(|task| task.status == TaskStatus::Running).count();
             let older = state.service_tasks(service.id).filter(|task| task.status != TaskStatus::Stopped).count()
                 - primary_tasks(state, service).count();
-            // Without room for its tasks, or for a step, a service says so and waits.
-            let excused = service.primary().is_some_and(|deployment| deployment.trouble.is_some());
+            // Without room for its tasks, or for a step, a service says so and waits; what was given up or stopped by a
+            // request is FAILED and stays as it is.
+            let given_up = |deployment: &Deployment| deployment.rollout == Rollout::Failed;
+            let excused = service.primary().is_some_and(|primary| primary.trouble.is_some() || given_up(primary));
             match service.status {
                 ServiceStatus::Draining => Some(format!("service {name} is DRAINING")),
                 ServiceStatus::Active if excused => None,
@@ -210,10 +228,32 @@ fn sound_definition() -> ecs::RegisterTaskDefinitionRequest {
     }
 }
 
+/// A deployment of which no task has ever run is given up after so many failures, if its service has a breaker.
+fn check_breaker(state: &State, service: &Service) -> Option<(&'static str, String)> {
+    let primary = service.primary().filter(|primary| primary.rollout == Rollout::InProgress)?;
+    service.breaker().filter(|_| service.status == ServiceStatus::Active)?;
+    // One that is gone back to begins anew, whatever had failed in it before.
+    let going_back = |known: &ServiceDeployment| known.status.is_rollback();
+    if state.service_deployments.get(&(service.id, primary.history)).is_some_and(going_back) {
+        return None;
+    }
+    let of_primary = |task: &&Task| task.service.is_some_and(|member| member.deployment == primary.number);
+    let tasks = || state.service_tasks(service.id).filter(of_primary);
+    let failed_to_start =
+        |task: &&Task| task.stop.as_ref().is_some_and(|stop| stop.code == StopCode::TaskFailedToStart);
+    let failures = tasks().filter(failed_to_start).count();
+    let most = (service.desired.div_ceil(2)).clamp(3, 200) as usize;
+    let hopeless = failures > most && tasks().all(|task| task.times.started == 0);
+    hopeless.then(|| ("the circuit breaker gives up what never starts", format!("{}: {failures}", service.name)))
+}
+
 /// Tasks that are wanted RUNNING for the deployment that counts.
 fn primary_tasks<'a>(state: &'a State, service: &Service) -> impl Iterator<Item = &'a Task> + use<'a> {
     let number = service.primary().map(|deployment| deployment.number);
-    let of_primary = move |task: &&Task| task.service.map(|membership| membership.deployment) == number;
+    // A task on a host that drains is to be replaced, like one of an older deployment.
+    let drains = |task: &Task| task.instance.is_some_and(|id| state.instances[&id].is_draining());
+    let of_primary =
+        move |task: &&Task| task.service.map(|membership| membership.deployment) == number && !drains(task);
     state.service_tasks(service.id).filter(of_primary).filter(|task| task.desired == Desired::Running)
 }
 

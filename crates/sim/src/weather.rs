@@ -23,6 +23,8 @@ pub(crate) struct Weather {
     pub lost_requests: u64,
     /// Answers in a thousand that never arrive.
     pub lost_answers: u64,
+    /// Reports in a thousand that arrive twice.
+    pub doubled_reports: u64,
     /// A commit.
     pub commit_ms: Range,
     /// Commits in a thousand that take up to four seconds.
@@ -72,6 +74,7 @@ impl Weather {
             late_ms: (0, 0),
             lost_requests: 0,
             lost_answers: 0,
+            doubled_reports: 0,
             commit_ms: (1, 3),
             slow_commits: 0,
             refused_commits: 0,
@@ -114,6 +117,7 @@ impl Weather {
             late_ms: (500, rate(&[2_000, 12_000, 30_000])),
             lost_requests: rate(&[0, 0, 10, 80]),
             lost_answers: rate(&[0, 0, 10, 80]),
+            doubled_reports: rate(&[0, 0, 100, 500]),
             commit_ms: (1, rate(&[3, 20, 300])),
             slow_commits: rate(&[0, 0, 20]),
             refused_commits: rate(&[0, 0, 5, 30]),

@@ -112,6 +112,11 @@ impl World {
         if !self.chance.network.per_mille(self.weather.lost_requests) {
             let at = self.now + self.latency();
             self.agenda.plan(at, Event::CallArrives { call });
+            // A report may be heard twice; a client that asks twice says so itself.
+            if matches!(asker, Asker::Report { .. }) && self.chance.network.per_mille(self.weather.doubled_reports) {
+                let again = at + self.latency();
+                self.agenda.plan(again, Event::CallArrives { call });
+            }
         }
         let exchange = Exchange {
             asker,
@@ -139,6 +144,7 @@ impl World {
         match request {
             Err(fault) => self.call_comes_back(call, Reply::Answer(Box::new(Err(fault)))),
             Ok(request) => {
+                let request = self.planted_request(request);
                 if let Some(exchange) = self.wires.calls.get_mut(&call) {
                     exchange.arrived = true;
                 }

@@ -109,8 +109,27 @@ pub(crate) fn reply(trace: &Trace, reply: &Reply) -> String {
                 response.task_definition.as_ref().and_then(|definition| definition.task_definition_arn.as_deref());
             trace.name(arn.unwrap_or("")).to_owned()
         }
+        Ok(ecs::Response::DescribeServices(response)) => {
+            let services = response.services.as_deref().unwrap_or_default().iter().map(shown_service);
+            services.collect::<Vec<_>>().join("; ")
+        }
         Ok(response) => format!("yes to {}", response.operation()),
     }
+}
+
+/// A service as a client sees it.
+fn shown_service(service: &ecs::Service) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let deployments = service.deployments.as_deref().unwrap_or_default().iter().map(|deployment| {
+        let family = text(&deployment.task_definition);
+        let family = link::acs::id_of(&family);
+        let state = deployment.rollout_state.map_or("", |state| state.as_str());
+        let (running, failed) = (deployment.running_count.unwrap_or(0), deployment.failed_tasks.unwrap_or(0));
+        format!("{} {family} {state}, {running} running, {failed} failed", text(&deployment.status))
+    });
+    let (running, desired) = (service.running_count.unwrap_or(0), service.desired_count.unwrap_or(0));
+    let deployments: Vec<String> = deployments.collect();
+    format!("{} runs {running} of {desired}: {}", text(&service.service_name), deployments.join("; "))
 }
 
 /// A task as a client sees it.

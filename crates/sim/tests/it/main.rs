@@ -3,11 +3,16 @@
 use sim::{Options, Planted};
 
 #[test]
-fn two_hundred_worlds_keep_every_invariant() {
-    for seed in 0..200 {
-        if let Err(failure) = sim::run(seed, &Options::default()) {
-            panic!("{failure}");
-        }
+fn five_hundred_worlds_keep_every_invariant() {
+    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
+    let world = |seed| sim::run(seed, &Options::default());
+    let broken = std::thread::scope(|scope| {
+        let share = |worker: u64| move || (worker..500).step_by(workers as usize).find_map(|seed| world(seed).err());
+        let running: Vec<_> = (0..workers).map(|worker| scope.spawn(share(worker))).collect();
+        running.into_iter().filter_map(|worker| worker.join().unwrap()).min_by_key(|broken| broken.seed)
+    });
+    if let Some(broken) = broken {
+        panic!("{broken}");
     }
 }
 
@@ -52,6 +57,9 @@ scenarios! {
     a_node_dies_before_it_acknowledges: "node-dies-before-it-acknowledges";
     the_control_plane_dies_before_it_replies: "control-dies-before-it-replies";
     a_host_reboots: "host-reboots";
+    a_host_drains: "host-drains";
+    a_host_is_given_up: "host-is-given-up";
+    a_breaker_rolls_back: "breaker-rolls-back";
 }
 
 fn compare(played: &str, expected: &str) {
