@@ -5,6 +5,7 @@ use model::instance::Instance;
 use model::project::Health;
 use model::row::Row;
 use model::service::Event;
+use model::service_revision::{ResolvedImage, is_digest};
 use model::state::Touched;
 use model::task::{Desired, Task, TaskStatus};
 use model::{ClusterId, Ids, InstanceId, Millis, ServiceId, State, TaskId};
@@ -91,10 +92,32 @@ impl Desk {
         if let Change::TaskAccepted(task) = &change {
             self.accepted.push(task.id);
         }
+        let resolved = self.resolves(&change);
         self.changes.push(change);
+        if let Some(resolved) = resolved {
+            self.commit(resolved);
+        }
         if let Some(task) = ended {
             self.note_end(task);
         }
+    }
+
+    /// What a report tells of images whose tags are not resolved yet for the deployment of the task.
+    fn resolves(&self, change: &Change) -> Option<Change> {
+        let Change::TaskReported { id, report, .. } = change else { return None };
+        report.containers.iter().any(|container| container.image_digest.is_some()).then_some(())?;
+        let task = self.state.tasks.get(id)?;
+        let revision = self.state.task_revision(task)?;
+        let needs = &self.state.definitions.get(&task.definition)?.needs;
+        let wanted = needs.containers.iter().filter(|c| c.consistent && revision.digest(&c.name).is_none());
+        let images = wanted.filter_map(|wanted| {
+            let known = task.containers.iter().find(|container| *container.name == *wanted.name)?;
+            let digest = known.image_digest.clone().filter(|digest| is_digest(digest))?;
+            Some(ResolvedImage { container: known.name.clone(), digest })
+        });
+        let images: Vec<ResolvedImage> = images.collect();
+        let (service, number) = (revision.service, revision.number);
+        (!images.is_empty()).then_some(Change::ServiceRevisionResolved { service, number, images })
     }
 
     /// The task of a service that a report may end: one that was wanted RUNNING.

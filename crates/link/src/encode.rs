@@ -6,6 +6,7 @@ use model::State;
 use model::needs::{ContainerNeeds, cpu_units, memory_mib, port_mappings};
 use model::port::PortMapping;
 use model::project::mac_text;
+use model::service_revision::by_digest;
 use model::task::{Desired, Eni, LaunchType, Task};
 use model::vpc::{private_dns_domain, private_dns_name};
 use std::collections::BTreeMap;
@@ -109,7 +110,7 @@ fn container(
     acs::Container {
         container_arn: known
             .map_or_else(String::new, |known| state.scope().container(cluster, task.id, &known.uuid.dashed())),
-        image: defined.image.clone().unwrap_or_default(),
+        image: image(state, task, defined),
         essential: defined.essential.unwrap_or(true),
         cpu: i64::from(over.and_then(|over| over.cpu).or(defined.cpu).unwrap_or(0)),
         memory: i64::from(memory.unwrap_or(0)),
@@ -127,6 +128,15 @@ fn container(
         port_mappings: port_mappings(mode, defined).into_iter().map(port_mapping).collect(),
         docker_config: docker_config(task, mode, defined, reservation),
         name,
+    }
+}
+
+/// The image by its digest, once the first task of the deployment has told what its tag stands for.
+fn image(state: &State, task: &Task, defined: &ecs::ContainerDefinition) -> String {
+    let (name, image) = (defined.name.as_deref().unwrap_or(""), defined.image.as_deref().unwrap_or(""));
+    match state.task_revision(task).and_then(|revision| revision.digest(name)) {
+        Some(digest) => by_digest(image, digest),
+        None => image.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::instance::{Attribute, Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
-use crate::service_revision::ServiceRevision;
+use crate::service_revision::{ResolvedImage, ServiceRevision};
 use crate::state::Meta;
 use crate::tagged::Tagged;
 use crate::task::{Eni, HealthStatus, Stop, Task, TaskReport};
@@ -79,6 +79,15 @@ pub enum Change {
     ServiceSaid(Box<Event>),
     /// Tasks of a service are to be made from something else.
     ServiceRevisionCreated(Box<ServiceRevision>),
+    /// What tags of a revision's images stand for is known.
+    ServiceRevisionResolved {
+        /// Whose.
+        service: ServiceId,
+        /// Which.
+        number: u64,
+        /// Images that were not known before.
+        images: Vec<ResolvedImage>,
+    },
     /// A service deployment was wished; the oldest of many goes.
     ServiceDeploymentCreated(Box<ServiceDeployment>),
     /// What a service deployment is now.

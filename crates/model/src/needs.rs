@@ -49,6 +49,8 @@ pub struct ContainerNeeds {
     pub log: LogNeeds,
     /// Its image, as registered.
     pub image: Option<Box<str>>,
+    /// All tasks of a deployment get the same image (`versionConsistency`, unless its name says which it is anyway).
+    pub consistent: bool,
     /// CPU units, as registered.
     pub cpu: Option<i32>,
     /// MiB it may not pass, as registered.
@@ -142,6 +144,8 @@ impl ContainerNeeds {
         let command = container.health_check.as_ref().and_then(|check| check.command.first());
         Self {
             name: container.name.clone().unwrap_or_default(),
+            consistent: container.version_consistency != Some(ecs::VersionConsistency::Disabled)
+                && !container.image.as_deref().unwrap_or("@").contains('@'),
             essential: container.essential.unwrap_or(true),
             health_check: command.is_some_and(|word| word != "NONE"),
             log: LogNeeds::of(family, container),

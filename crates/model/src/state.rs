@@ -195,6 +195,9 @@ impl State {
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
             Change::ServiceSaid(event) => self.say(event),
             Change::ServiceRevisionCreated(revision) => self.put_service_revision((**revision).clone()),
+            Change::ServiceRevisionResolved { service, number, images } => {
+                self.resolve_service_revision(*service, *number, images)
+            }
             Change::ServiceDeploymentCreated(deployment) => self.begin_service_deployment(deployment),
             Change::ServiceDeploymentUpdated(deployment) => self.put_service_deployment((**deployment).clone()),
             Change::ServiceForgotten(id) => self.forget_service(*id),

@@ -80,7 +80,7 @@ pub(crate) const IMAGES: [&str; 9] =
 
 /// The behaviour of an image's containers.
 pub(crate) fn nature(image: &str) -> Nature {
-    match image.split(':').next().unwrap_or(image) {
+    match image.split([':', '@']).next().unwrap_or(image) {
         "deaf" => Nature::Deaf,
         "job" => Nature::Brief { code: 0, out_of_memory: false },
         "crash" => Nature::Brief { code: 3, out_of_memory: false },
@@ -164,5 +164,8 @@ impl Directory {
 
 /// The digest of an image's manifest.
 pub(crate) fn digest(image: &str) -> String {
+    if let Some((_, digest)) = image.split_once('@') {
+        return digest.to_owned();
+    }
     format!("sha256:{:064x}", crate::trace::fnv(7, image.as_bytes()))
 }

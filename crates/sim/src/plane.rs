@@ -289,6 +289,9 @@ impl World {
             Change::ServiceUpdated(new) => format!("ServiceUpdated {} {}", new.name, new.status.as_str()),
             Change::ServiceSaid(event) => format!("ServiceSaid {} {}", event.service.0, event.message),
             Change::ServiceRevisionCreated(new) => format!("ServiceRevisionCreated {} {}", new.service.0, new.number),
+            Change::ServiceRevisionResolved { service, number, .. } => {
+                format!("ServiceRevisionResolved {} {number}", service.0)
+            }
             Change::ServiceDeploymentCreated(new) => {
                 format!("ServiceDeploymentCreated {} {}", new.service.0, new.number)
             }

@@ -36,6 +36,7 @@ pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: Revision
         strategy: service.strategy.clone(),
         subnets: service.subnets.clone(),
         created_at: now,
+        images: Vec::new(),
     };
     let mut sources: Vec<u64> =
         service.deployments.iter().map(|older| older.revision).filter(|n| *n != 0).take(SOURCES_MAX).collect();
@@ -76,11 +77,19 @@ impl History {
     }
 }
 
-/// Stops the newest deployment of a service if it is on its way.
+/// Stops the newest deployment of a service if it is on its way. One that had come true, and was only in doubt, had come
+/// true.
 pub(crate) fn supersede(desk: &mut Desk, service: ServiceId, why: &str) {
+    use ServiceDeploymentStatus::{RollbackSuccessful, Stopped, Successful};
     let newest = desk.state.service_deployments(service).next_back();
     let Some(mut deployment) = newest.filter(|newest| !newest.status.is_over()).cloned() else { return };
-    deployment.finish(ServiceDeploymentStatus::Stopped, Some(why), desk.now);
+    let wishes = desk.state.services.get(&service).map_or(&[][..], |service| &service.deployments);
+    let came_true = wishes.iter().any(|wish| wish.history == deployment.number && wish.completed_at != 0);
+    match came_true {
+        true if deployment.rollback.is_some() => deployment.finish(RollbackSuccessful, None, desk.now),
+        true => deployment.finish(Successful, None, desk.now),
+        false => deployment.finish(Stopped, Some(why), desk.now),
+    }
     desk.commit(Change::ServiceDeploymentUpdated(Box::new(deployment)));
 }
 

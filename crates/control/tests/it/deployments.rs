@@ -345,3 +345,34 @@ fn history_is_bounded_and_goes_with_its_service() {
     let left = (state.service_deployments.len(), state.service_revisions.len(), state.service_events.len());
     assert_eq!(left, (0, 0, 0));
 }
+
+#[test]
+fn a_tag_is_resolved_once_for_the_life_of_a_deployment() {
+    let mut desk = Desk::with_room();
+    desk.service(1, json!({}));
+    let task = desk.fresh().remove(0);
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let report = |task: &str, digest: &str| {
+        json!({"task": task, "status": "RUNNING",
+            "containers": [{"containerName": "web", "status": "RUNNING", "imageDigest": digest}]})
+    };
+    desk.call(node(), "SubmitTaskStateChange", report(&task, &digest)).unwrap();
+    desk.settle();
+    let arn = text(&desk.history()[0], "/targetServiceRevision/arn").to_owned();
+    let shown = desk.ok("DescribeServiceRevisions", json!({"serviceRevisionArns": [arn]}));
+    assert_eq!(text(&shown, "/serviceRevisions/0/containerImages/0/imageDigest"), digest);
+    desk.ok("UpdateService", json!({"service": "web", "desiredCount": 2}));
+    let second = desk.fresh().remove(0);
+    let told = |desk: &Desk, arn: &str| {
+        let state = desk.control.state();
+        let task = state.tasks.values().find(|task| state.task_arn(task) == arn).unwrap();
+        link::encode::task(state, task).containers[0].image.clone()
+    };
+    assert!(told(&desk, &second).ends_with(&format!("@{digest}")), "{}", told(&desk, &second));
+    let other = format!("sha256:{}", "cd".repeat(32));
+    desk.call(node(), "SubmitTaskStateChange", report(&second, &other)).unwrap();
+    assert!(told(&desk, &second).ends_with(&digest), "the first decides");
+    desk.ok("UpdateService", json!({"service": "web", "forceNewDeployment": true}));
+    let fresh = desk.fresh().remove(0);
+    assert!(!told(&desk, &fresh).contains('@'), "a new deployment asks anew");
+}

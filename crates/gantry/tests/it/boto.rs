@@ -57,3 +57,10 @@ fn tasks_of_a_capacity_provider_wait_for_room() {
     assert!(listed.contains("RESOURCE:MEMORY: "), "{listed}");
     gantry.take_down();
 }
+
+#[test]
+fn deployments_fail_fast_stop_pause_and_go_back() {
+    let gantry = Gantry::up();
+    python(&gantry, "deployments.py");
+    gantry.take_down();
+}

@@ -48,6 +48,10 @@ pub fn told(change: &Change) -> Told {
         Change::ServiceRevisionCreated(revision) => {
             ("ServiceRevisionCreated", revision.service.0.to_string(), revision.number.to_string())
         }
+        Change::ServiceRevisionResolved { service, images, .. } => {
+            let words = images.iter().map(|image| format!("{} {}", image.container, image.digest));
+            ("ServiceRevisionResolved", service.0.to_string(), words.collect::<Vec<_>>().join(", "))
+        }
         Change::ServiceDeploymentCreated(deployment) => {
             ("ServiceDeploymentCreated", deployment.id.to_string(), deployment_detail(deployment))
         }

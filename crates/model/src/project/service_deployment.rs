@@ -78,6 +78,12 @@ impl State {
 
     /// A service revision.
     pub fn project_service_revision(&self, service: &Service, revision: &ServiceRevision) -> ecs::ServiceRevision {
+        let needs = self.definitions.get(&revision.definition).map(|definition| &definition.needs);
+        let images = needs.into_iter().flat_map(|needs| &needs.containers).map(|container| ecs::ContainerImage {
+            container_name: Some(container.name.clone()),
+            image: container.image.as_deref().map(str::to_owned),
+            image_digest: revision.digest(&container.name).map(str::to_owned),
+        });
         ecs::ServiceRevision {
             service_revision_arn: Some(self.service_revision_arn(service, revision.number)),
             service_arn: Some(self.service_arn(service)),
@@ -90,6 +96,7 @@ impl State {
             load_balancers: Some(Vec::new()),
             service_registries: Some(Vec::new()),
             network_configuration: self.network_configuration(&revision.subnets),
+            container_images: Some(images.collect()),
             guard_duty_enabled: Some(false),
             created_at: time(revision.created_at),
             ..Default::default()

@@ -5,7 +5,7 @@ use crate::Millis;
 use crate::ids::{ClusterId, ServiceId, TaskId};
 use crate::service::{EVENTS_MAX, Event, INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::service_deployment::{SERVICE_DEPLOYMENTS_MAX, ServiceDeployment};
-use crate::service_revision::ServiceRevision;
+use crate::service_revision::{ResolvedImage, ServiceRevision};
 use crate::task::Task;
 use std::collections::BTreeSet;
 
@@ -71,6 +71,21 @@ impl State {
         let key = (revision.service, revision.number);
         self.service_revisions.insert(key, revision);
         vec![Touched::ServiceRevision(key.0, key.1)]
+    }
+
+    pub(super) fn resolve_service_revision(
+        &mut self,
+        service: ServiceId,
+        number: u64,
+        images: &[ResolvedImage],
+    ) -> Vec<Touched> {
+        let Some(revision) = self.service_revisions.get_mut(&(service, number)) else { return Vec::new() };
+        for image in images {
+            if revision.digest(&image.container).is_none() {
+                revision.images.push(image.clone());
+            }
+        }
+        vec![Touched::ServiceRevision(service, number)]
     }
 
     pub(crate) fn put_service_deployment(&mut self, deployment: ServiceDeployment) -> Vec<Touched> {
@@ -157,6 +172,14 @@ impl State {
     /// The revisions of a service that are kept.
     pub fn service_revisions(&self, service: ServiceId) -> impl DoubleEndedIterator<Item = &ServiceRevision> {
         self.service_revisions.range((service, 0)..=(service, u64::MAX)).map(|(_, revision)| revision)
+    }
+
+    /// The revision that a task of a service is made from.
+    pub fn task_revision(&self, task: &Task) -> Option<&ServiceRevision> {
+        let membership = task.service?;
+        let service = self.services.get(&membership.service)?;
+        let made = service.deployments.iter().find(|deployment| deployment.number == membership.deployment)?;
+        self.service_revisions.get(&(service.id, made.revision))
     }
 
     /// The deployments of a service that are kept, the newest last.
