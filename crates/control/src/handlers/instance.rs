@@ -37,6 +37,12 @@ pub(crate) fn register(
     let tags = kept.unwrap_or(sent);
     let resources = Resources::read(input.total_resources.as_deref().unwrap_or_default())?;
     let kept = again.as_ref().map_or(&[][..], |again| &again.attributes);
+    let zones: Vec<&str> = desk.state.meta().vpc.subnets.iter().map(|subnet| &*subnet.zone).collect();
+    let said = input.attributes.iter().flatten().filter(|attribute| attribute.name == ATTRIBUTE_ZONE);
+    if let Some(zone) = said.filter_map(|a| a.value.as_deref()).find(|zone| !zones.contains(zone)) {
+        let message = format!("The zone {zone:?} does not exist here; there are {}.", zones.join(", "));
+        return Err(Fault::invalid_parameter(message));
+    }
     let identity = Identity::read(input.instance_identity_document.as_deref());
     let sent = identity.with(input.attributes.unwrap_or_default());
     let attributes = attributes(&desk.state, sent, kept)?;

@@ -137,6 +137,10 @@ fn attributes_are_put_listed_chosen_by_and_deleted() {
     let (code, message) = desk.refused("ListContainerInstances", json!({"filter": "attribute:stack = prod"}));
     assert_eq!(code, "InvalidParameterException");
     assert!(message.starts_with("Invalid expression: at character 17: expected an operator"), "{message}");
+    let nowhere = json!({"totalResources": [{"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": 1}],
+        "attributes": [{"name": "ecs.availability-zone", "value": "mars-1a"}]});
+    let refused = desk.call(node(), "RegisterContainerInstance", nowhere).unwrap_err();
+    assert!(refused.message.contains("there are us-east-1a, us-east-1b, us-east-1c"), "{refused}");
     // An agent sends custom attributes at its first registration only; they stay.
     let resources = json!([{"name": "CPU", "integerValue": 1000}, {"name": "MEMORY", "integerValue": 1000}]);
     let again = json!({"containerInstanceArn": &hosts[0], "totalResources": resources, "attributes": [{"name": "ecs.os-type", "value": "linux"}]});

@@ -51,6 +51,7 @@ pub fn registration(
     arn: Option<String>,
     fargate: Option<FargateFactors>,
     provider: Option<&str>,
+    stated: &[(String, Option<String>)],
 ) -> Result<ecs::RegisterContainerInstanceRequest> {
     let size = Size::of_this_host()?;
     let resource = |name: &str, value: u32| ecs::Resource {
@@ -79,12 +80,17 @@ pub fn registration(
             agent_hash: None,
             docker_version: Some("gantry".to_owned()),
         }),
-        attributes: Some(attributes(size, fargate, provider)),
+        attributes: Some(attributes(size, fargate, provider, stated)),
         ..ecs::RegisterContainerInstanceRequest::default()
     })
 }
 
-fn attributes(size: Size, fargate: Option<FargateFactors>, provider: Option<&str>) -> Vec<ecs::Attribute> {
+fn attributes(
+    size: Size,
+    fargate: Option<FargateFactors>,
+    provider: Option<&str>,
+    stated: &[(String, Option<String>)],
+) -> Vec<ecs::Attribute> {
     let mut list = vec![
         (ATTRIBUTE_ENI, None),
         ("ecs.os-type", Some("linux".to_owned())),
@@ -98,6 +104,7 @@ fn attributes(size: Size, fargate: Option<FargateFactors>, provider: Option<&str
         list.push((ATTRIBUTE_FARGATE_CPU, Some(times(size.cpu, factors.cpu).to_string())));
         list.push((ATTRIBUTE_FARGATE_MEMORY, Some(times(size.memory, factors.memory).to_string())));
     }
+    list.extend(stated.iter().map(|(name, value)| (name.as_str(), value.clone())));
     list.extend(provider.map(|name| (ATTRIBUTE_CAPACITY_PROVIDER, Some(name.to_owned()))));
     list.into_iter()
         .map(|(name, value)| ecs::Attribute { name: name.to_owned(), value, ..Default::default() })
@@ -117,12 +124,18 @@ mod tests {
     #[test]
     fn the_pool_is_declared_with_its_factors() {
         let factors = FargateFactors { cpu: 16.0, memory: 1.5 };
-        let list = attributes(Size { cpu: 2048, memory: 1000 }, Some(factors), Some("blue"));
+        let list = attributes(
+            Size { cpu: 2048, memory: 1000 },
+            Some(factors),
+            Some("blue"),
+            &[("rack".to_owned(), Some("1".to_owned()))],
+        );
+        assert!(list.iter().any(|a| a.name == "rack" && a.value.as_deref() == Some("1")));
         let value = |name: &str| list.iter().find(|a| a.name == name).and_then(|a| a.value.clone());
         assert_eq!(value(ATTRIBUTE_FARGATE_CPU).as_deref(), Some("32768"));
         assert_eq!(value(ATTRIBUTE_FARGATE_MEMORY).as_deref(), Some("1500"));
         assert_eq!(value(ATTRIBUTE_CAPACITY_PROVIDER).as_deref(), Some("blue"));
-        let list = attributes(Size { cpu: 1, memory: 1 }, None, None);
+        let list = attributes(Size { cpu: 1, memory: 1 }, None, None, &[]);
         assert!(list.iter().all(|a| a.name != ATTRIBUTE_POOL && a.name != ATTRIBUTE_CAPACITY_PROVIDER));
     }
 }

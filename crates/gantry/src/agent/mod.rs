@@ -46,6 +46,8 @@ pub struct AgentConfig {
     pub cluster: String,
     /// Capacity it declares for Fargate tasks; `None`: it is not in the pool.
     pub fargate: Option<FargateFactors>,
+    /// What else was said of the host.
+    pub attributes: Vec<(String, Option<String>)>,
     /// The capacity provider that the host belongs to.
     pub capacity_provider: Option<String>,
     /// Registries (`host:port`) without TLS, besides those on loopback.

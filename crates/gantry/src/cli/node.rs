@@ -66,6 +66,7 @@ impl NodeVerb {
                 data_dir,
                 cluster: self.cluster,
                 fargate: self.pool.map(|Pool::Fargate| factors),
+                attributes: self.node.attributes(),
                 capacity_provider: self.node.capacity_provider,
                 insecure_registries: self.node.insecure_registry,
                 client: Client::new(&endpoint.url, &endpoint.region, signing_key(&key))?,

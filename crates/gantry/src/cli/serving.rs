@@ -5,6 +5,7 @@ use crate::data_dir::{self, DataDir};
 use crate::server::ServerConfig;
 use anyhow::{Context, Result};
 use clap::Args;
+use model::instance::ATTRIBUTE_ZONE;
 use node::hands::Cidr;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -64,9 +65,27 @@ pub struct NodeFlags {
     /// Registry without TLS, HOST:PORT; may be repeated (those on loopback need no flag)
     #[arg(long, value_name = "HOST:PORT")]
     pub insecure_registry: Vec<String>,
+    /// Zone that this host stands in, one of the VPC's [default: the first]
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// Attribute of this host that placement constraints and strategies may ask for; may be given again
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub attribute: Vec<String>,
     /// Capacity provider that this host belongs to
     #[arg(long, value_name = "NAME")]
     pub capacity_provider: Option<String>,
+}
+
+impl NodeFlags {
+    /// What was said of the host, as attributes.
+    pub fn attributes(&self) -> Vec<(String, Option<String>)> {
+        let zone = self.zone.iter().map(|zone| (ATTRIBUTE_ZONE.to_owned(), Some(zone.clone())));
+        let read = |text: &String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        zone.chain(self.attribute.iter().map(read)).collect()
+    }
 }
 
 /// Fargate factors, checked.

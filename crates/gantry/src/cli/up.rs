@@ -43,6 +43,7 @@ impl Up {
                 data_dir,
                 cluster: "default".to_owned(),
                 fargate: Some(fargate),
+                attributes: self.node.attributes(),
                 capacity_provider: self.node.capacity_provider,
                 insecure_registries: self.node.insecure_registry,
                 client: Client::new(&server.endpoint.url, &server.endpoint.region, key)?,
