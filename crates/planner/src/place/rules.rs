@@ -69,7 +69,9 @@ impl<'a> Rules<'a> {
             }
             (LaunchType::Ec2 | LaunchType::External, None) => {
                 let provided = |i: &Instance| ask.provider.is_none_or(|name| i.capacity_provider() == Some(name));
-                Box::new(state.cluster_instances(ask.cluster).filter(move |i| i.is_registered() && provided(i)))
+                // Passing by those of other clusters costs less than looking up each of this one.
+                let own = move |i: &&Instance| i.cluster == ask.cluster && i.is_registered() && provided(i);
+                Box::new(state.instances.values().filter(own))
             }
         }
     }
