@@ -32,7 +32,7 @@ fn ten_thousand_histories_keep_the_bounds_and_come_to_rest() {
         let ended = running.into_iter().map(|worker| -> Result<Vec<u64>, String> { worker.join().unwrap() });
         ended.map(|outcome| outcome.unwrap_or_else(|broken| panic!("{broken}")).into_iter().sum::<u64>()).sum()
     });
-    assert!(decisions > 10 * HISTORIES, "the histories must make services act: {decisions}");
+    assert!(decisions > 5 * HISTORIES, "the histories must make services act: {decisions}");
 }
 
 #[test]
