@@ -74,7 +74,9 @@ impl Desk {
             if let Touched::Task(id) = &touched {
                 self.mark(*id);
             }
-            if let (Touched::Instance(id), Change::InstanceStatus { .. }) = (&touched, &change) {
+            if let (Touched::Instance(id), Change::InstanceStatus { .. } | Change::InstanceConnection { .. }) =
+                (&touched, &change)
+            {
                 let services = self.state.instance_tasks(*id).filter_map(|task| task.service);
                 self.waiting.extend(services.map(|membership| membership.service));
             }

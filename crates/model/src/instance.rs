@@ -203,6 +203,11 @@ impl Instance {
         })
     }
 
+    /// When its agent will have been away for too long; `None`: it is there.
+    pub fn away_until(&self) -> Option<Millis> {
+        (!self.connected).then_some(self.connection_at + DISCONNECT_GRACE_MS)
+    }
+
     /// Its agent is there, or was a moment ago.
     pub fn reachable(&self, now: Millis) -> bool {
         self.connected || now < self.connection_at + DISCONNECT_GRACE_MS

@@ -85,8 +85,9 @@ impl World {
         let broken = state.services.values().find_map(|service| {
             let wanted = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running).count();
             let sick = |task: &&Task| control.health().is_sick(task, service);
-            let sound = primary_tasks(state, service).filter(|task| !sick(task)).count();
-            let primary = primary_tasks(state, service).count();
+            let lost = |task: &&Task| state.is_lost(task, self.now);
+            let sound = primary_tasks(state, service).filter(|task| !sick(task) && !lost(task)).count();
+            let primary = primary_tasks(state, service).filter(|task| !lost(task)).count();
             let most = service.upper_bound().max(service.desired) as usize;
             let left = state.service_tasks(service.id).any(|task| task.status != TaskStatus::Stopped);
             match service.status {

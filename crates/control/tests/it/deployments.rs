@@ -1,7 +1,8 @@
 //! Service deployments: their history, the circuit breaker, stops and rollbacks, hooks that wait.
 
 use super::services::number;
-use super::{Desk, node, text};
+use super::{CAPABILITIES, Desk, node, text};
+use control::Input;
 use model::task::{Desired, TaskStatus};
 use serde_json::{Value, json};
 
@@ -375,4 +376,35 @@ fn a_tag_is_resolved_once_for_the_life_of_a_deployment() {
     desk.ok("UpdateService", json!({"service": "web", "forceNewDeployment": true}));
     let fresh = desk.fresh().remove(0);
     assert!(!told(&desk, &fresh).contains('@'), "a new deployment asks anew");
+}
+
+#[test]
+fn tasks_of_a_lost_host_are_replaced_and_stay_until_they_are() {
+    let mut desk = Desk::new();
+    let mut pool = vec![json!({"name": "gantry.eni"}), json!({"name": "gantry.pool", "value": "fargate"})];
+    pool.extend(CAPABILITIES.map(|name| json!({"name": name})));
+    let pool = Value::from(pool);
+    let lost = desk.instance(21, 2048, 4096, pool.clone());
+    desk.web();
+    desk.service(2, json!({}));
+    desk.settle();
+    desk.instance(22, 2048, 4096, pool);
+    let before = desk.wanted();
+    desk.control.handle(desk.now, Input::Disconnected { session: 21 });
+    desk.round();
+    desk.pass(29_000);
+    assert_eq!((desk.wanted(), number(&desk.describe(), "/runningCount")), (before.clone(), 2), "within its grace");
+    desk.pass(1_100);
+    let shown = desk.describe();
+    assert_eq!((number(&shown, "/runningCount"), number(&shown, "/pendingCount")), (0, 2), "{shown}");
+    assert_eq!(desk.wanted().len(), 4, "they stay until others do their work");
+    let fresh = desk.fresh();
+    for task in &fresh {
+        desk.call(node(), "SubmitTaskStateChange", json!({"task": task, "status": "RUNNING"})).unwrap();
+    }
+    desk.pass(600);
+    let now: Vec<String> = desk.wanted().into_iter().map(|(arn, ..)| arn).collect();
+    assert!(now.len() == 2 && before.iter().all(|old| !now.contains(&old.0)), "{now:?}");
+    assert_eq!(number(&desk.describe(), "/runningCount"), 2);
+    assert!(!lost.is_empty());
 }

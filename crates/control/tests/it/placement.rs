@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 impl Desk {
     /// A container instance with these attributes, registered and connected. It is its own session.
-    fn instance(&mut self, session: u64, cpu: u32, memory: u32, attributes: Value) -> String {
+    pub fn instance(&mut self, session: u64, cpu: u32, memory: u32, attributes: Value) -> String {
         let integer = |name: &str, value: u32| json!({"name": name, "type": "INTEGER", "integerValue": value});
         let resources = json!([integer("CPU", cpu), integer("MEMORY", memory)]);
         let input = json!({"totalResources": resources, "attributes": attributes});

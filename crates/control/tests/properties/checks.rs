@@ -63,7 +63,7 @@ impl Checks {
     pub fn round(&mut self, before: &View, after: &View, control: &Control, now: Millis) -> Option<String> {
         let state = control.state();
         let services = state.services.values().filter(|service| service.status == ServiceStatus::Active);
-        let broken = services.clone().find_map(|service| self.service(before, after, state, service));
+        let broken = services.clone().find_map(|service| self.service(before, after, (state, now), service));
         let broken = broken.or_else(|| capacity(state));
         let broken = broken.or_else(|| ports(state));
         let broken = broken.or_else(|| places(before, state, now));
@@ -71,7 +71,13 @@ impl Checks {
         broken.or_else(|| nothing_is_forgotten(control, now))
     }
 
-    fn service(&mut self, before: &View, after: &View, state: &State, service: &Service) -> Option<String> {
+    fn service(
+        &mut self,
+        before: &View,
+        after: &View,
+        (state, now): (&State, Millis),
+        service: &Service,
+    ) -> Option<String> {
         let none = Tasks::default();
         let (was, is) = (before.services.get(&service.id).unwrap_or(&none), after.services.get(&service.id));
         let is = is.unwrap_or(&none);
@@ -86,13 +92,16 @@ impl Checks {
             let (had, has) = (was.healthy.len(), is.healthy.len());
             return Some(format!("{name} stops healthy tasks below its lower bound {least}: {had}, then {has}"));
         }
-        if started > 0 && is.wanted.len() > most.max(desired as usize) {
-            return Some(format!("{name} starts tasks above its upper bound {most}: {} wanted", is.wanted.len()));
+        let there = is.wanted.iter().filter(|id| !state.is_lost(&state.tasks[id], now)).count();
+        if started > 0 && there > most.max(desired as usize) {
+            return Some(format!("{name} starts tasks above its upper bound {most}: {there} wanted"));
         }
         let number = service.primary().map(|deployment| deployment.number);
         let of_primary = |id: &&TaskId| {
             let task = &state.tasks[id];
-            task.service.map(|membership| membership.deployment) == number && !drains(state, task)
+            task.service.map(|membership| membership.deployment) == number
+                && !drains(state, task)
+                && !state.is_lost(task, now)
         };
         let failing = |id: &&TaskId| {
             let containers = &state.tasks[id].containers;

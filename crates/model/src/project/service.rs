@@ -51,6 +51,7 @@ impl State {
     pub fn service_counts(&self, service: &Service, deployment: Option<u64>, health: Health) -> (u32, u32) {
         let of_it = |task: &&Task| deployment.is_none_or(|n| task.service.is_some_and(|m| m.deployment == n));
         let live = self.live_service_tasks(service.id).filter(of_it).filter(|task| task.desired == Desired::Running);
+        let live = live.filter(|task| !self.is_lost(task, health.now));
         live.fold((0, 0), |(running, pending), task| match health.is_healthy(task) {
             true => (running + 1, pending),
             false => (running, pending + 1),

@@ -159,6 +159,11 @@ impl State {
         self.index.live_service_tasks.range(first..=last).map(|(.., id)| &self.tasks[id])
     }
 
+    /// The host of a task has been away for so long that the task counts as nothing.
+    pub fn is_lost(&self, task: &Task, now: Millis) -> bool {
+        task.instance.and_then(|id| self.instances.get(&id)).is_some_and(|instance| !instance.reachable(now))
+    }
+
     /// What has happened to a service, the newest last.
     pub fn service_events(&self, service: ServiceId) -> impl DoubleEndedIterator<Item = &Event> {
         self.service_events.range((service, 0)..=(service, u64::MAX)).map(|(_, event)| event)

@@ -10,7 +10,7 @@ use model::state::State;
 pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
     let tasks = Tasks::sort(state, service, None, health);
     let mut plan = Plan::default();
-    for task in tasks.primary.iter().chain(&tasks.sick).chain(&tasks.older) {
+    for task in tasks.primary.iter().chain(&tasks.sick).chain(&tasks.older).chain(&tasks.lost) {
         plan.stops.push((task.id, "The service was deleted.".to_owned()));
     }
     let gone = state.live_service_tasks(service.id).next().is_none();

@@ -37,15 +37,24 @@ fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> 
         start_missing(service, tasks, plan);
         retire(service, tasks, holds(draft), plan);
     }
+    stop_lost(service, tasks, plan);
     stop_sick(service, tasks, plan)
+}
+
+/// Tasks on hosts that have been away for too long stay as they are until others do their work: should the host come
+/// back before that, nothing has happened.
+fn stop_lost(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
+    if tasks.healthy(&tasks.primary) >= service.desired {
+        let why = "The host of the task has been away for too long, and others have taken its place.";
+        plan.stops.extend(tasks.lost.iter().map(|task| (task.id, why.to_owned())));
+    }
 }
 
 /// More tasks than wanted, and all of the PRIMARY deployment's: scaled in, but for those that are protected.
 fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired);
     let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
-    let may_stop = tasks.by_worth(&tasks.primary).into_iter().filter(|task| !tasks.spares(task));
-    plan.stops.extend(may_stop.take(surplus as usize).map(|task| (task.id, reason.clone())));
+    plan.stops.extend(tasks.scale_in(surplus as usize).into_iter().map(|task| (task.id, reason.clone())));
 }
 
 fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
@@ -121,6 +130,6 @@ pub(super) fn next_look(draft: &Draft, tasks: &Tasks<'_>) -> Option<Millis> {
     let hooks = draft.deployment.iter().filter(|known| known.is_paused()).flat_map(|known| &known.hooks);
     let hooks = hooks.filter(|hook| hook.status == HookStatus::AwaitingAction).map(|hook| hook.expires_at);
     let protected = tasks.primary.iter().chain(&tasks.older).map(|task| task.protected_until);
-    let retry = retry.into_iter().chain(protected);
-    proofs.chain(graces).chain(settled).chain(retry).chain(hooks).filter(|at| *at > now).min()
+    let others = retry.into_iter().chain(protected).chain(tasks.next_loss);
+    proofs.chain(graces).chain(settled).chain(others).chain(hooks).filter(|at| *at > now).min()
 }

@@ -1,10 +1,12 @@
 //! The tasks of a service, sorted by what a step may do with them.
 
-use model::instance::Instance;
+use model::Millis;
+use model::instance::{ATTRIBUTE_ZONE, Instance};
 use model::project::Health;
 use model::service::{Deployment, Service};
 use model::state::State;
 use model::task::{Desired, Task};
+use std::collections::BTreeMap;
 
 /// Tasks of a service, sorted by what a step may do with them.
 pub(super) struct Tasks<'a> {
@@ -14,21 +16,32 @@ pub(super) struct Tasks<'a> {
     pub primary: Vec<&'a Task>,
     /// Its tasks too, but failing their health checks: replaced, then stopped.
     pub sick: Vec<&'a Task>,
+    /// Those of other deployments, and those on hosts that drain.
     pub older: Vec<&'a Task>,
+    /// Those on hosts that have been away for too long to count as anything: replaced, then stopped.
+    pub lost: Vec<&'a Task>,
+    /// When the next host will have been away for too long.
+    pub next_loss: Option<Millis>,
+    /// How healthy is told, and the time.
     pub health: Health,
+    state: &'a State,
 }
 
 impl<'a> Tasks<'a> {
     /// Those of the deployment `acting`, and the others.
     pub fn sort(state: &'a State, service: &Service, acting: Option<u64>, health: Health) -> Self {
         let live = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
+        let away = |task: &&Task| task.instance.and_then(|id| state.instances.get(&id)).and_then(Instance::away_until);
+        let next_loss = live.clone().filter_map(|task| away(&task)).filter(|at| *at > health.now).min();
+        // A task of a DAEMON service has no other place.
+        let (lost, live): (Vec<_>, Vec<_>) = live.partition(|task| !service.daemon && state.is_lost(task, health.now));
         // A task on a host that drains is like one of an older deployment: replaced within the bounds.
         let stays =
             |task: &Task| !task.instance.and_then(|id| state.instances.get(&id)).is_some_and(Instance::is_draining);
         let (primary, older): (Vec<_>, Vec<_>) =
-            live.partition(|task| task.service.map(|member| member.deployment) == acting && stays(task));
+            live.into_iter().partition(|task| task.service.map(|member| member.deployment) == acting && stays(task));
         let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
-        Self { acting, primary, sick, older, health }
+        Self { acting, primary, sick, older, lost, next_loss, health, state }
     }
 
     /// The deployment whose count is kept.
@@ -54,6 +67,33 @@ impl<'a> Tasks<'a> {
     /// How many there are.
     pub fn live(&self) -> u32 {
         (self.primary.len() + self.sick.len() + self.older.len()) as u32
+    }
+
+    /// Those to be scaled in, of those that are not protected: unhealthy ones, then, as ECS does it, of those in the zone
+    /// and on the instance with the most tasks of the service the newest.
+    pub fn scale_in(&self, count: usize) -> Vec<&'a Task> {
+        let zone = |task: &Task| {
+            let instance = task.instance.and_then(|id| self.state.instances.get(&id));
+            instance.and_then(|instance| instance.attribute(ATTRIBUTE_ZONE))
+        };
+        let mut left = self.by_worth(&self.primary);
+        let (mut zones, mut instances) = (BTreeMap::new(), BTreeMap::new());
+        for task in &left {
+            *zones.entry(zone(task)).or_insert(0u32) += 1;
+            *instances.entry(task.instance).or_insert(0u32) += 1;
+        }
+        left.retain(|task| !self.spares(task));
+        let mut chosen = Vec::new();
+        while chosen.len() < count && !left.is_empty() {
+            let key = |task: &Task| (!self.health.is_healthy(task), zones[&zone(task)], instances[&task.instance]);
+            // Of equals the first, as they are sorted already.
+            let best = (1..left.len()).fold(0, |best, n| if key(left[n]) > key(left[best]) { n } else { best });
+            let task = left.remove(best);
+            *zones.entry(zone(task)).or_default() -= 1;
+            *instances.entry(task.instance).or_default() -= 1;
+            chosen.push(task);
+        }
+        chosen
     }
 
     /// Those that are missed least first: unhealthy ones, then the newest.
