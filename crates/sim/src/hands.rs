@@ -49,7 +49,7 @@ impl World {
         );
         let fails = may_fail && self.chance.hands.per_mille(self.weather.failing_orders);
         if let Command::PrepareImage { container, image, .. } = &command
-            && !self.agents[agent].host.images.contains(image)
+            && !self.agents[agent].host.has_image(image)
         {
             let event = Event::ImagePulling { task, container: container.clone() };
             self.tell(agent, event);
@@ -63,9 +63,7 @@ impl World {
     fn duration(&mut self, agent: usize, command: &Command) -> Millis {
         let range = match command {
             Command::Record { .. } => self.weather.record_ms,
-            Command::PrepareImage { image, .. } if !self.agents[agent].host.images.contains(image) => {
-                self.weather.pull_ms
-            }
+            Command::PrepareImage { image, .. } if !self.agents[agent].host.has_image(image) => self.weather.pull_ms,
             Command::PrepareImage { .. } => (0, 1),
             _ => self.weather.order_ms,
         };

@@ -93,6 +93,12 @@ pub(crate) fn nature(image: &str) -> Nature {
 }
 
 impl Host {
+    /// An image is there by its name, or by its digest under whatever name.
+    pub fn has_image(&self, image: &str) -> bool {
+        self.images.contains(image)
+            || (image.contains('@') && self.images.iter().any(|known| digest(known) == digest(image)))
+    }
+
     /// What the hands tell of a directory when the node starts.
     pub fn found(&self, task: &TaskKey) -> Option<Event> {
         let directory = self.directories.get(task)?;
