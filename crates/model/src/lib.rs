@@ -20,6 +20,7 @@ pub mod port;
 pub mod project;
 pub mod query;
 pub mod reason;
+pub mod room;
 pub mod row;
 pub mod service;
 pub mod service_deployment;

@@ -13,6 +13,7 @@ use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId,
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::port::HostPort;
+use crate::room::Rooms;
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::ServiceRevision;
@@ -100,6 +101,7 @@ pub(crate) struct Index {
     pub(crate) enis: BTreeMap<EniId, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
+    pub(crate) rooms: Rooms,
     pub(crate) waiting: BTreeSet<(ClusterId, Millis, TaskId)>,
     pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
     pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
@@ -269,6 +271,7 @@ impl State {
         let id = instance.id;
         self.index.cluster_instances.insert((instance.cluster, id));
         self.instances.insert(id, instance);
+        self.list_room(id);
         vec![Touched::Instance(id)]
     }
 
@@ -276,15 +279,21 @@ impl State {
         let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
         alter(instance);
         instance.version += 1;
+        self.list_room(id);
         vec![Touched::Instance(id)]
     }
 
     pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
         let id = task.id;
-        if let Some(old) = self.tasks.remove(&id) {
-            self.unindex(&old);
+        let old = self.tasks.remove(&id);
+        if let Some(old) = &old {
+            self.unindex(old);
         }
         self.reindex(&task);
+        let (before, after) = (old.as_ref().and_then(Task::books_on), task.books_on());
+        if before != after {
+            before.into_iter().chain(after).for_each(|instance| self.list_room(instance));
+        }
         self.tasks.insert(id, task);
         vec![Touched::Task(id)]
     }
@@ -299,6 +308,7 @@ impl State {
     fn forget_task(&mut self, id: TaskId) -> Vec<Touched> {
         let Some(task) = self.tasks.remove(&id) else { return Vec::new() };
         self.unindex(&task);
+        task.books_on().into_iter().for_each(|instance| self.list_room(instance));
         vec![Touched::Task(id)]
     }
 

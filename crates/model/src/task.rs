@@ -444,6 +444,11 @@ impl Task {
         self.ports.iter().copied().chain(bound.filter_map(PortMapping::host_port))
     }
 
+    /// The instance on which it has room, CPU and memory booked.
+    pub fn books_on(&self) -> Option<InstanceId> {
+        self.instance.filter(|_| self.status != TaskStatus::Stopped)
+    }
+
     /// Wants it stopped. A second wish changes nothing: the first reason is the true one.
     pub fn want_stopped(&mut self, at: Millis, stop: Stop) {
         if self.desired == Desired::Stopped {

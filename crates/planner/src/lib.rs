@@ -6,4 +6,4 @@ pub mod capacity;
 pub mod place;
 pub mod service;
 
-pub use place::{Ask, Place, Placer, place, verdicts, why};
+pub use place::{Ask, Place, Placer, place, places, verdicts, why};

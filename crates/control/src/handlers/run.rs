@@ -21,7 +21,7 @@ use model::task::{
 use model::waiting::{WAITING_MAX, Waiting};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::capacity::Spread;
-use planner::{Ask, Place, Placer};
+use planner::{Ask, Place};
 use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
 use wire::{Fault, ToJson, ecs};
@@ -259,7 +259,7 @@ pub(crate) fn place_many(
         order.provider = provider;
         let order = &*order;
         let ask = order.ask(&needs, None, seed);
-        let places: Vec<Place> = Placer::new(&desk.state, desk.now, &ask).take(share).collect();
+        let places = planner::places(&desk.state, desk.now, &ask, share);
         let mut missing = share - places.len();
         tasks.extend(places.into_iter().map(|place| accept(desk, order, Ok(place))));
         if missing == 0 {

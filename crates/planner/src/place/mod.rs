@@ -2,6 +2,7 @@
 //! others. A `Placer` is made once for an ask and places as many tasks as are wanted, on what the ones before have left.
 
 mod order;
+mod quick;
 mod rules;
 mod subnets;
 #[cfg(test)]
@@ -56,9 +57,18 @@ pub struct Place {
     pub interface: Option<(u8, Ipv4Addr)>,
 }
 
+/// So many tasks are placed one by one from the state's own lists; for more it is worth looking at all instances once.
+const FEW: usize = 16;
+
 /// The place for one task.
 pub fn place(state: &State, now: Millis, ask: &Ask<'_>) -> Result<Place, Unplaceable> {
-    Placer::new(state, now, ask).next().ok_or_else(|| why(state, now, ask))
+    places(state, now, ask, 1).pop().ok_or_else(|| why(state, now, ask))
+}
+
+/// Places for up to `count` tasks that all want the same.
+pub fn places(state: &State, now: Millis, ask: &Ask<'_>, count: usize) -> Vec<Place> {
+    let quick = if count <= FEW { quick::places(state, now, ask, count) } else { None };
+    quick.unwrap_or_else(|| Placer::new(state, now, ask).take(count).collect())
 }
 
 /// What every instance in reach says to a task; one without reasons would be taken.

@@ -208,6 +208,9 @@ fn tasks_placed_together_go_where_they_would_go_one_by_one() {
         vec![memory.clone()],
         vec![instance()],
         vec![Strategy::zones(), memory.clone()],
+        vec![Strategy::zones(), instance()],
+        vec![Strategy::zones(), instance(), memory.clone()],
+        vec![instance(), memory.clone()],
         vec![Strategy::zones(), spread("rack"), instance(), cpu.clone()],
         vec![instance(), cpu, spread("rack")],
         vec![spread("nowhere"), instance(), memory],
@@ -226,6 +229,8 @@ fn tasks_placed_together_go_where_they_would_go_one_by_one() {
         };
         let mut one_by_one = Vec::new();
         while let Ok(place) = place(&state, 0, &asked) {
+            let few: Vec<Place> = Placer::new(&state, 0, &asked).take(4).collect();
+            assert_eq!(places(&state, 0, &asked, 4), few, "{placement:?}");
             one_by_one.push(place.instance);
             let (id, group) = (TaskId((one_by_one.len() as u128).to_be_bytes()), Some("web".into()));
             let task = Task { id, group, instance: Some(place.instance), cpu: 130, memory: 90, ..bridged(&[], &[]) };
