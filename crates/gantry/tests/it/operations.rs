@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// The operations that have a handler.
 const HANDLED: &[&str] = &[
+    "ContinueServiceDeployment",
     "CreateCapacityProvider",
     "CreateCluster",
     "CreateService",
@@ -17,6 +18,8 @@ const HANDLED: &[&str] = &[
     "DescribeCapacityProviders",
     "DescribeClusters",
     "DescribeContainerInstances",
+    "DescribeServiceDeployments",
+    "DescribeServiceRevisions",
     "DescribeServices",
     "DescribeTaskDefinition",
     "DescribeTasks",
@@ -25,6 +28,7 @@ const HANDLED: &[&str] = &[
     "ListAttributes",
     "ListClusters",
     "ListContainerInstances",
+    "ListServiceDeployments",
     "ListServices",
     "ListTagsForResource",
     "ListTaskDefinitionFamilies",
@@ -36,6 +40,7 @@ const HANDLED: &[&str] = &[
     "RegisterTaskDefinition",
     "RunTask",
     "StartTask",
+    "StopServiceDeployment",
     "StopTask",
     "SubmitAttachmentStateChanges",
     "SubmitContainerStateChange",
