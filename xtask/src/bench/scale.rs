@@ -294,7 +294,9 @@ impl Plane {
             let service = self.services[self.next % self.services.len()];
             self.next += 1;
             let state = self.control.state();
-            let running = state.live_service_tasks(service).find(|task| task.status == TaskStatus::Running);
+            let running = state.live_service_tasks(service).filter(|task| task.status == TaskStatus::Running);
+            // The oldest: one that ends soon after its start is replaced with patience.
+            let running = running.min_by_key(|task| task.times.started);
             let task = state.task_arn(running.context("a service has a running task")?);
             // So long that nothing fails in a row.
             let began = Instant::now();
