@@ -11,7 +11,7 @@ use model::state::{Meta, State};
 use model::task::{Desired, LaunchType, Task, TaskStatus, Times};
 use model::vpc::Vpc;
 use model::{Cluster, ClusterId, FamilyId, Ids, InstanceId, RevisionId};
-use planner::{Ask, Placer};
+use planner::{Ask, places};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,7 @@ fn run(instances: usize, tasks: usize, each: usize) -> (Duration, Duration) {
             seed: 0,
         };
         let began = Instant::now();
-        let places: Vec<InstanceId> = Placer::new(&state, 0, &ask).take(each).map(|place| place.instance).collect();
+        let places: Vec<InstanceId> = places(&state, 0, &ask, each).into_iter().map(|place| place.instance).collect();
         placing += began.elapsed();
         assert_eq!(places.len(), each, "the fleet is too small");
         let began = Instant::now();

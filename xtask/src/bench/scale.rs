@@ -72,6 +72,8 @@ fn control(state: State, now: Millis) -> Control {
 
 /// When the template is made; copies begin an hour later.
 const START: Millis = 1_700_000_000_000;
+/// When copies begin: nothing of the template is fresh any more.
+const BEGIN: Millis = START + 3_600_000;
 
 impl Template {
     fn make() -> Result<Self> {
@@ -130,7 +132,7 @@ impl Template {
         for number in 0..(tasks / INSTANCE_TASKS).max(1) * 21 / 20 + 1 {
             let mut host = host.clone();
             host.id = ids.instance();
-            (host.connected, host.connection_at) = (false, START);
+            (host.connected, host.connection_at) = (false, BEGIN);
             instances.insert(host.id, number as u64);
             state.apply(&Change::InstanceRegistered(Box::new(host)));
         }
@@ -155,7 +157,7 @@ impl Template {
                 state.apply(&Change::TaskAccepted(Box::new(task_of(task, ids.task(), id, place))));
             }
         }
-        let now = START + 3_600_000;
+        let now = BEGIN;
         let mut plane = Plane { control: control(state, now), now, instances, services, next: 0 };
         plane.round(!told)?;
         plane.connect(!told)?;
