@@ -19,10 +19,13 @@ pub enum Pool {
 /// Where an instance is listed: the pool, its zone, its free MiB.
 type Listing = (Pool, Option<Arc<str>>, u32);
 
+/// The instances of one pool in one zone, by free MiB.
+type Zone = BTreeSet<(u32, InstanceId)>;
+
 /// Registered instances by pool and zone, and there by free memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rooms {
-    zones: BTreeMap<(Pool, Option<Arc<str>>), BTreeSet<(u32, InstanceId)>>,
+    zones: BTreeMap<(Pool, Option<Arc<str>>), Zone>,
     listed: BTreeMap<InstanceId, Vec<Listing>>,
 }
 
@@ -83,7 +86,7 @@ impl State {
         const FIRST: InstanceId = InstanceId([0; 16]);
         const LAST: InstanceId = InstanceId([0xff; 16]);
         let set = self.index.rooms.zones.get(&(pool, zone.map(Into::into)));
-        let first = move |set: &BTreeSet<(u32, InstanceId)>| match roomiest {
+        let first = move |set: &Zone| match roomiest {
             true => set.last().map(|(memory, _)| *memory).filter(|memory| *memory >= least),
             false => set.range((least, FIRST)..).next().map(|(memory, _)| *memory),
         };
