@@ -43,6 +43,8 @@ pub struct Arguments {
 /// A group that can be run alone.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Group {
+    /// Requests per second over many connections.
+    Api,
     /// The cost of one event in large deployments, in memory.
     Scale,
     /// How many tasks a second are placed, without a server.
@@ -53,6 +55,7 @@ impl Group {
     /// Measures in a release build of this program.
     fn run_released(self) -> Result<()> {
         let name = match self {
+            Self::Api => "api",
             Self::Scale => "scale",
             Self::Place => "place",
         };
@@ -66,6 +69,7 @@ const MEMORY_FACTOR: &str = "8";
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.only {
+        Some(Group::Api) | None => {}
         Some(group) if cfg!(debug_assertions) => return group.run_released(),
         Some(Group::Place) => {
             println!("on: {}", machine()?);
@@ -73,7 +77,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Ok(());
         }
         Some(Group::Scale) => return scale::measure(),
-        None => {}
     }
     if !command::is_root() {
         bail!("measuring real containers needs root");
@@ -85,6 +88,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let image = images::busybox(&command::target()?)?;
     println!("on: {}", machine()?);
+    if matches!(arguments.only, Some(Group::Api)) {
+        let server = Server::start(&gantry)?;
+        server.load(&image)?;
+        let client = Client::new(&server)?;
+        starts(&server, &client, 1)?;
+        return api::measure(&client, &api::one_task(&client)?);
+    }
     ready(&gantry, arguments.starts)?;
     let server = Server::start(&gantry)?;
     server.load(&image)?;
