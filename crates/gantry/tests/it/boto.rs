@@ -46,6 +46,13 @@ fn a_header_asks_what_a_call_would_bring_about() {
 }
 
 #[test]
+fn what_is_not_placed_is_explained() {
+    let gantry = Gantry::up();
+    python(&gantry, "explain.py");
+    gantry.take_down();
+}
+
+#[test]
 fn tasks_of_a_capacity_provider_wait_for_room() {
     let mut gantry = Gantry::new();
     gantry.node_flags = vec!["--capacity-provider", "blue"];
