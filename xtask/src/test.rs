@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The foreign clients, fixed so that a run today is the run of tomorrow.
-const CLIENTS: [&str; 2] = ["awscli==1.45.11", "boto3==1.43.11"];
+const CLIENTS: [&str; 2] = ["awscli==1.46.3", "boto3==1.44.5"];
 /// The group of the tests that drive the whole program.
 const WHOLE: &str = "gantry it";
 

@@ -111,7 +111,7 @@ for bad, words in (
 
 # A crash loop that starts well trips the breaker too.
 crash = register(["sh", "-c", "sleep 0.1; exit 3"])
-update(crash, deploymentCircuitBreaker=BREAKER)  # three failures, the least threshold there is
+update(crash, deploymentCircuitBreaker={**BREAKER, "thresholdConfiguration": {"type": "COUNT", "value": 3}})
 _, seen = until("ROLLBACK_SUCCESSFUL")
 assert "tasks failed to start" in seen["statusReason"], seen
 assert seen["deploymentCircuitBreaker"]["failureCount"] >= 3, seen
