@@ -33,7 +33,8 @@ pub(crate) struct Desk {
     index: u64,
     changes: Vec<Change>,
     touched: BTreeSet<Touched>,
-    dirty: BTreeSet<InstanceId>,
+    /// Tasks of which their instance's agent may have to hear, and instances that are gone.
+    dirty: BTreeMap<InstanceId, BTreeSet<TaskId>>,
     /// Clusters whose instances may have more room than before.
     freed: BTreeSet<ClusterId>,
     accepted: Vec<TaskId>,
@@ -49,7 +50,7 @@ impl Desk {
     pub fn new(state: State, index: u64, ids: Ids, settle_ms: Millis) -> Self {
         let waiting = state.services.keys().copied().collect();
         let freed = state.clusters_that_wait().collect();
-        let (changes, touched, dirty) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let (changes, touched, dirty) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         Self {
             state,
             ids,
@@ -77,14 +78,14 @@ impl Desk {
             if let (Touched::Instance(id), Change::InstanceStatus { .. } | Change::InstanceConnection { .. }) =
                 (&touched, &change)
             {
-                let services = self.state.instance_tasks(*id).filter_map(|task| task.service);
+                let services = self.state.live_instance_tasks(*id).filter_map(|task| task.service);
                 self.waiting.extend(services.map(|membership| membership.service));
             }
             self.note_room(&touched);
             if let Touched::Instance(id) = &touched
                 && !self.state.instances.get(id).is_some_and(Instance::is_registered)
             {
-                self.dirty.insert(*id);
+                self.dirty.entry(*id).or_default();
             }
             if let Touched::Service(id) | Touched::ServiceDeployment(id, _) = &touched {
                 self.waiting.insert(*id);
@@ -176,7 +177,9 @@ impl Desk {
 
     fn mark(&mut self, task: TaskId) {
         if let Some(task) = self.state.tasks.get(&task) {
-            self.dirty.extend(task.instance);
+            if let Some(instance) = task.instance {
+                self.dirty.entry(instance).or_default().insert(task.id);
+            }
             self.waiting.extend(task.service.map(|membership| membership.service));
         }
     }
@@ -207,8 +210,8 @@ impl Desk {
         std::mem::take(&mut self.freed)
     }
 
-    /// Instances for which something changed since the last call.
-    pub fn take_dirty(&mut self) -> BTreeSet<InstanceId> {
+    /// Instances for which something changed since the last call, and their tasks that did.
+    pub fn take_dirty(&mut self) -> BTreeMap<InstanceId, BTreeSet<TaskId>> {
         std::mem::take(&mut self.dirty)
     }
 

@@ -223,11 +223,17 @@ impl Control {
         state.chain(self.sessions.next_wake()).min()
     }
 
+    /// Decides what follows from what has come in: which tasks find a place now, which start and stop. `poll_batch` does so
+    /// too; alone it is for those who take the time.
+    pub fn decide(&mut self) {
+        waiting::retry(&mut self.desk);
+        reconcile::services(&mut self.desk);
+    }
+
     /// Ends the round: tells agents what the round changed for them, and gives the batch that must be durable before any
     /// output of the round may leave. `None`: the round changed nothing.
     pub fn poll_batch(&mut self) -> Option<Batch> {
-        waiting::retry(&mut self.desk);
-        reconcile::services(&mut self.desk);
+        self.decide();
         self.sessions.sync(&mut self.desk);
         let index = self.desk.seen_index();
         while let Some(output) = self.sessions.poll_output() {

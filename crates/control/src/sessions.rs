@@ -111,10 +111,10 @@ impl Sessions {
 
     /// Tells the agents of instances for which something changed, and lets those of deregistered ones go.
     pub fn sync(&mut self, desk: &mut Desk) {
-        for instance in desk.take_dirty() {
+        for (instance, tasks) in desk.take_dirty() {
             let Some(id) = self.of_instance.get(&instance).copied() else { continue };
             if let Some(session) = self.open.get_mut(&id) {
-                session.sync(moment(desk));
+                session.sync(moment(desk), &tasks);
                 self.touched(id);
             }
             if !desk.state.instances.get(&instance).is_some_and(Instance::is_registered) {

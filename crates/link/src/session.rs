@@ -11,7 +11,7 @@ use crate::acs::{self, Heartbeat, Manifest, Payload, StopVerificationAck, TaskId
 use crate::encode;
 use model::task::{Desired, Task, TaskStatus};
 use model::{InstanceId, Millis, State, TaskId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Between heartbeats; the public agent gives a silent server up after 60 to 120 s.
 pub const HEARTBEAT_MS: Millis = 20_000;
@@ -28,6 +28,8 @@ pub struct Session {
     instance: InstanceId,
     acknowledged: BTreeMap<TaskId, Desired>,
     on_their_way: BTreeMap<String, Sent>,
+    /// What those that are on their way say.
+    said: BTreeSet<(TaskId, Desired)>,
     manifest: Option<String>,
     messages: u64,
     last_heard: Millis,
@@ -60,6 +62,7 @@ impl Session {
             instance,
             acknowledged: BTreeMap::new(),
             on_their_way: BTreeMap::new(),
+            said: BTreeSet::new(),
             manifest: None,
             messages: 0,
             last_heard: moment.now,
@@ -67,7 +70,7 @@ impl Session {
             outgoing: VecDeque::new(),
         };
         session.send_manifest(moment);
-        session.sync(moment);
+        session.say(moment, moment.state.live_instance_tasks(instance).map(|task| task.id));
         session
     }
 
@@ -76,19 +79,29 @@ impl Session {
         self.instance
     }
 
-    /// Says whatever the state wants of this instance and its agent has not acknowledged nor been sent.
-    pub fn sync(&mut self, moment: Moment<'_>) {
-        self.acknowledged
-            .retain(|id, _| moment.state.tasks.get(id).is_some_and(|task| task.instance == Some(self.instance)));
-        let known = |id: &TaskId, desired| {
-            self.acknowledged.get(id) == Some(&desired)
-                || self.on_their_way.values().any(|sent| sent.tasks.contains(&(*id, desired)))
+    /// Says whatever the state wants of these tasks of the instance and its agent has not acknowledged nor been sent. All
+    /// tasks that something has changed of come by here; nothing is to be said of the others.
+    pub fn sync(&mut self, moment: Moment<'_>, changed: &BTreeSet<TaskId>) {
+        for id in changed {
+            if !self.has(moment.state, *id) {
+                self.acknowledged.remove(id);
+            }
+        }
+        self.say(moment, changed.iter().copied());
+    }
+
+    /// A task of this instance that is not STOPPED.
+    fn has(&self, state: &State, id: TaskId) -> bool {
+        let live = |task: &Task| task.instance == Some(self.instance) && task.status != TaskStatus::Stopped;
+        state.tasks.get(&id).is_some_and(live)
+    }
+
+    fn say(&mut self, moment: Moment<'_>, tasks: impl Iterator<Item = TaskId>) {
+        let known = |task: &Task| {
+            self.acknowledged.get(&task.id) == Some(&task.desired) || self.said.contains(&(task.id, task.desired))
         };
-        let missing: Vec<&Task> = moment
-            .state
-            .instance_tasks(self.instance)
-            .filter(|task| task.status != TaskStatus::Stopped && !known(&task.id, task.desired))
-            .collect();
+        let tasks = tasks.filter(|id| self.has(moment.state, *id)).map(|id| &moment.state.tasks[&id]);
+        let missing: Vec<&Task> = tasks.filter(|task| !known(task)).collect();
         for tasks in missing.chunks(PAYLOAD_TASKS_MAX) {
             self.send_payload(moment, tasks);
         }
@@ -98,7 +111,7 @@ impl Session {
     pub fn handle_frame(&mut self, moment: Moment<'_>, frame: &str) {
         self.last_heard = moment.now;
         match ToControl::decode(frame) {
-            Some(ToControl::AckRequest(ack)) => self.take_ack(&ack.message_id),
+            Some(ToControl::AckRequest(ack)) => self.take_ack(moment.state, &ack.message_id),
             Some(ToControl::TaskStopVerificationMessage(question)) => self.verify_stops(moment, &question),
             Some(ToControl::HeartbeatAckRequest(_)) | None => {}
         }
@@ -117,14 +130,16 @@ impl Session {
             self.outgoing.push_back(ToAgent::HeartbeatMessage(Heartbeat { healthy: true, message_id }).encode());
         }
         let due = |sent: &Sent| now >= sent.at + RESEND_MS;
-        let before = self.on_their_way.len();
-        self.on_their_way.retain(|_, sent| !due(sent) || sent.tasks.iter().all(|wish| is_wish(moment.state, wish)));
+        let lapsed =
+            |_: &String, sent: &mut Sent| due(sent) && !sent.tasks.iter().all(|wish| is_wish(moment.state, wish));
+        let lapsed: Vec<Sent> = self.on_their_way.extract_if(.., lapsed).map(|(_, sent)| sent).collect();
         for sent in self.on_their_way.values_mut().filter(|sent| due(sent)) {
             sent.at = now;
             self.outgoing.push_back(sent.frame.clone());
         }
-        if self.on_their_way.len() < before {
-            self.sync(moment);
+        for sent in lapsed {
+            self.forget(&sent);
+            self.say(moment, sent.tasks.iter().map(|(id, _)| *id));
         }
         true
     }
@@ -145,17 +160,25 @@ impl Session {
         format!("{kind}-{}-{}", self.instance, self.messages)
     }
 
-    fn take_ack(&mut self, message_id: &str) {
+    fn take_ack(&mut self, state: &State, message_id: &str) {
         let Some(sent) = self.on_their_way.remove(message_id) else { return };
-        for (task, desired) in sent.tasks {
+        self.forget(&sent);
+        for (task, desired) in sent.tasks.into_iter().filter(|(task, _)| self.has(state, *task)).collect::<Vec<_>>() {
             let known = self.acknowledged.entry(task).or_insert(desired);
             *known = (*known).max(desired);
         }
     }
 
+    /// A message is not on its way any more.
+    fn forget(&mut self, sent: &Sent) {
+        for wish in &sent.tasks {
+            self.said.remove(wish);
+        }
+    }
+
     fn send_manifest(&mut self, moment: Moment<'_>) {
         let wanted = |task: &&Task| task.desired == Desired::Running;
-        let tasks = moment.state.instance_tasks(self.instance).filter(wanted);
+        let tasks = moment.state.live_instance_tasks(self.instance).filter(wanted);
         let tasks = tasks.map(|task| identify(moment.state, task)).collect();
         let message_id = self.message_id("manifest");
         self.manifest = Some(message_id.clone());
@@ -184,7 +207,8 @@ impl Session {
         };
         let frame = ToAgent::PayloadMessage(payload).encode();
         self.outgoing.push_back(frame.clone());
-        let tasks = tasks.iter().map(|task| (task.id, task.desired)).collect();
+        let tasks: Vec<(TaskId, Desired)> = tasks.iter().map(|task| (task.id, task.desired)).collect();
+        self.said.extend(&tasks);
         self.on_their_way.insert(message_id, Sent { tasks, frame, at: moment.now });
     }
 

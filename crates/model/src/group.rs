@@ -2,8 +2,8 @@
 //! Only tasks that are wanted RUNNING count: one that stops makes place for the next, as on AWS.
 
 use crate::ids::{ClusterId, FamilyId, InstanceId, ServiceId};
-use crate::state::{Index, State};
-use crate::task::{Desired, Task};
+use crate::state::State;
+use crate::task::Task;
 
 /// A group of tasks of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,38 +23,6 @@ impl Group {
             (Some(membership), _) => Self::Service(membership.service),
             (None, Some(name)) => Self::Named(name.clone()),
             (None, None) => Self::Family(task.definition.family),
-        }
-    }
-}
-
-impl Index {
-    pub(crate) fn add_to_group(&mut self, task: &Task) {
-        self.alter_group(task, |count| *count += 1);
-    }
-
-    pub(crate) fn take_from_group(&mut self, task: &Task) {
-        self.alter_group(task, |count| *count -= 1);
-    }
-
-    fn alter_group(&mut self, task: &Task, alter: impl Fn(&mut u32)) {
-        if task.desired != Desired::Running {
-            return;
-        }
-        let group = Group::of(task);
-        if let Some(eni) = &task.eni {
-            let key = (task.cluster, group.clone(), eni.subnet);
-            let count = self.group_subnets.entry(key.clone()).or_default();
-            alter(count);
-            if *count == 0 {
-                self.group_subnets.remove(&key);
-            }
-        }
-        let Some(instance) = task.instance else { return };
-        let key = (task.cluster, group, instance);
-        let count = self.group_instances.entry(key.clone()).or_default();
-        alter(count);
-        if *count == 0 {
-            self.group_instances.remove(&key);
         }
     }
 }

@@ -63,6 +63,11 @@ hex_id!(
 );
 
 impl Uuid {
+    /// From that form.
+    pub fn parse_dashed(text: &str) -> Option<Self> {
+        Self::parse(&text.replace('-', "")).filter(|uuid| uuid.dashed() == text)
+    }
+
     /// The 8-4-4-4-12 form.
     pub fn dashed(&self) -> String {
         let hex = self.to_string();

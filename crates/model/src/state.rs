@@ -9,7 +9,7 @@ use crate::capacity_provider::CapacityProvider;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::group::Group;
-use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
+use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
 use crate::port::HostPort;
@@ -17,7 +17,7 @@ use crate::room::Rooms;
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::ServiceRevision;
-use crate::task::{EniStatus, Task, TaskStatus};
+use crate::task::{LaunchType, Task};
 use crate::task_definition::{Family, TaskDefinition};
 use crate::vpc::Vpc;
 use serde::{Deserialize, Serialize};
@@ -26,9 +26,13 @@ use std::net::Ipv4Addr;
 
 mod addresses;
 mod counts;
+mod keys;
+mod lists;
 mod services;
 
 pub use counts::Counts;
+use keys::{Keys, Shelf};
+pub use lists::TaskFilter;
 
 /// How long a stopped task is shown (AWS: about an hour).
 pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
@@ -83,22 +87,28 @@ pub struct State {
 pub(crate) struct Index {
     pub(crate) cluster_names: BTreeMap<Box<str>, ClusterId>,
     pub(crate) family_names: BTreeMap<Box<str>, FamilyId>,
-    pub(crate) cluster_tasks: BTreeSet<(ClusterId, TaskId)>,
-    pub(crate) instance_tasks: BTreeSet<(InstanceId, TaskId)>,
+    cluster_tasks: BTreeSet<(ClusterId, LaunchType, Shelf, TaskId)>,
+    family_tasks: BTreeSet<(ClusterId, FamilyId, Shelf, TaskId)>,
+    /// By a number for `startedBy`.
+    starter_tasks: BTreeSet<(ClusterId, u64, Shelf, TaskId)>,
+    instance_tasks: BTreeSet<(InstanceId, Shelf, TaskId)>,
+    /// How many that are not STOPPED were asked of a capacity provider.
+    provider_tasks: BTreeMap<(ClusterId, Box<str>), u32>,
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
-    pub(crate) service_tasks: BTreeSet<(ServiceId, TaskId)>,
+    service_tasks: BTreeSet<(ServiceId, Shelf, TaskId)>,
     /// Those that are not STOPPED, by deployment.
     pub(crate) live_service_tasks: BTreeSet<(ServiceId, u64, TaskId)>,
     pub(crate) inactive_services: BTreeSet<(Millis, ServiceId)>,
-    pub(crate) cluster_counts: BTreeMap<ClusterId, Counts>,
+    cluster_counts: BTreeMap<(ClusterId, LaunchType), Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
     pub(crate) instance_ports: BTreeSet<(InstanceId, HostPort, TaskId)>,
     pub(crate) group_instances: BTreeMap<(ClusterId, Group, InstanceId), u32>,
     pub(crate) group_subnets: BTreeMap<(ClusterId, Group, u8), u32>,
     pub(crate) log_group_names: BTreeMap<Box<str>, LogGroupId>,
     pub(crate) enis: BTreeMap<EniId, TaskId>,
+    pub(crate) attachments: BTreeMap<Uuid, TaskId>,
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
     pub(crate) rooms: Rooms,
@@ -284,31 +294,25 @@ impl State {
     }
 
     pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
-        let id = task.id;
-        let old = self.tasks.remove(&id);
-        if let Some(old) = &old {
-            self.unindex(old);
-        }
-        self.reindex(&task);
-        let (before, after) = (old.as_ref().and_then(Task::books_on), task.books_on());
-        if before != after {
-            before.into_iter().chain(after).for_each(|instance| self.list_room(instance));
-        }
-        self.tasks.insert(id, task);
+        let (id, new) = (task.id, Keys::of(&task));
+        let old = self.tasks.insert(id, task).map(|old| Keys::of(&old));
+        self.shift(id, old.as_ref(), Some(&new));
         vec![Touched::Task(id)]
     }
 
     fn alter_task(&mut self, id: TaskId, alter: impl FnOnce(&mut Task)) -> Vec<Touched> {
-        let Some(mut task) = self.tasks.get(&id).cloned() else { return Vec::new() };
-        alter(&mut task);
+        let Some(task) = self.tasks.get_mut(&id) else { return Vec::new() };
+        let old = Keys::of(task);
+        alter(task);
         task.version += 1;
-        self.put_task(task)
+        let new = Keys::of(task);
+        self.shift(id, Some(&old), Some(&new));
+        vec![Touched::Task(id)]
     }
 
     fn forget_task(&mut self, id: TaskId) -> Vec<Touched> {
         let Some(task) = self.tasks.remove(&id) else { return Vec::new() };
-        self.unindex(&task);
-        task.books_on().into_iter().for_each(|instance| self.list_room(instance));
+        self.shift(id, Some(&Keys::of(&task)), None);
         vec![Touched::Task(id)]
     }
 
@@ -323,70 +327,6 @@ impl State {
         let Some(old) = self.client_tokens.remove(&(cluster, token.into())) else { return Vec::new() };
         self.index.token_ages.remove(&(old.at, cluster, token.into()));
         vec![Touched::ClientToken(cluster, token.into())]
-    }
-
-    fn reindex(&mut self, task: &Task) {
-        let index = &mut self.index;
-        index.cluster_tasks.insert((task.cluster, task.id));
-        index.add_to_group(task);
-        if let Some(membership) = task.service {
-            index.service_tasks.insert((membership.service, task.id));
-            if task.status != TaskStatus::Stopped {
-                index.live_service_tasks.insert((membership.service, membership.deployment, task.id));
-            }
-        }
-        index.cluster_counts.entry(task.cluster).or_default().add(task);
-        if let Some(instance) = task.instance {
-            index.instance_tasks.insert((instance, task.id));
-            index.instance_counts.entry(instance).or_default().add(task);
-            if task.status != TaskStatus::Stopped {
-                index.instance_ports.extend(task.host_ports().map(|port| (instance, port, task.id)));
-            }
-        }
-        if task.is_waiting() {
-            index.waiting.insert((task.cluster, task.times.created, task.id));
-        }
-        if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
-            index.enis.insert(eni.id, task.id);
-            index.addresses.insert(eni.address);
-            *index.subnet_enis.entry(eni.subnet).or_default() += 1;
-        }
-        if task.status == TaskStatus::Stopped {
-            index.expiries.insert((task.times.stopped + STOPPED_SHOWN_MS, task.id));
-        }
-    }
-
-    fn unindex(&mut self, task: &Task) {
-        let index = &mut self.index;
-        index.cluster_tasks.remove(&(task.cluster, task.id));
-        index.take_from_group(task);
-        if let Some(membership) = task.service {
-            index.service_tasks.remove(&(membership.service, task.id));
-            index.live_service_tasks.remove(&(membership.service, membership.deployment, task.id));
-        }
-        if let Some(counts) = index.cluster_counts.get_mut(&task.cluster) {
-            counts.subtract(task);
-        }
-        if let Some(instance) = task.instance {
-            index.instance_tasks.remove(&(instance, task.id));
-            if let Some(counts) = index.instance_counts.get_mut(&instance) {
-                counts.subtract(task);
-            }
-            for port in task.host_ports() {
-                index.instance_ports.remove(&(instance, port, task.id));
-            }
-        }
-        index.waiting.remove(&(task.cluster, task.times.created, task.id));
-        if let Some(eni) = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted) {
-            index.enis.remove(&eni.id);
-            index.addresses.remove(&eni.address);
-            if let Some(count) = index.subnet_enis.get_mut(&eni.subnet) {
-                *count -= 1;
-            }
-        }
-        if task.status == TaskStatus::Stopped {
-            index.expiries.remove(&(task.times.stopped + STOPPED_SHOWN_MS, task.id));
-        }
     }
 }
 
@@ -434,20 +374,6 @@ impl State {
         self.definitions.range(first..=last).map(|(_, definition)| definition)
     }
 
-    /// The tasks of a cluster by id, after `after`.
-    pub fn cluster_tasks(&self, cluster: ClusterId, after: Option<TaskId>) -> impl Iterator<Item = &Task> {
-        use std::ops::Bound::{Excluded, Included};
-        let first = after.map_or(Included((cluster, TaskId([0; 16]))), |id| Excluded((cluster, id)));
-        let keys = self.index.cluster_tasks.range((first, Included((cluster, TaskId([0xff; 16])))));
-        keys.map(|(_, id)| &self.tasks[id])
-    }
-
-    /// The tasks of an instance by id.
-    pub fn instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.instance_tasks.range((instance, TaskId([0; 16]))..=(instance, TaskId([0xff; 16])));
-        keys.map(|(_, id)| &self.tasks[id])
-    }
-
     /// The instances of a cluster by id, deregistered ones too.
     pub fn cluster_instances(&self, cluster: ClusterId) -> impl Iterator<Item = &Instance> {
         let (first, last) = (InstanceId([0; 16]), InstanceId([0xff; 16]));
@@ -457,7 +383,18 @@ impl State {
 
     /// Sums over a cluster's tasks.
     pub fn cluster_counts(&self, cluster: ClusterId) -> Counts {
-        self.index.cluster_counts.get(&cluster).copied().unwrap_or_default()
+        let kinds = [LaunchType::Ec2, LaunchType::Fargate, LaunchType::External];
+        kinds.into_iter().map(|kind| self.launch_type_counts(cluster, kind)).sum()
+    }
+
+    /// Sums over those of one launch type.
+    pub fn launch_type_counts(&self, cluster: ClusterId, kind: LaunchType) -> Counts {
+        self.index.cluster_counts.get(&(cluster, kind)).copied().unwrap_or_default()
+    }
+
+    /// How many tasks of a cluster that are not STOPPED were asked of a capacity provider.
+    pub fn provider_count(&self, cluster: ClusterId, provider: &str) -> u32 {
+        self.index.provider_tasks.get(&(cluster, provider.into())).copied().unwrap_or(0)
     }
 
     /// Sums over an instance's tasks: what is booked there.
@@ -468,6 +405,11 @@ impl State {
     /// The task whose interface that is.
     pub fn eni_task(&self, eni: EniId) -> Option<&Task> {
         self.tasks.get(self.index.enis.get(&eni)?)
+    }
+
+    /// The task whose interface hangs on that attachment.
+    pub fn attachment_task(&self, attachment: Uuid) -> Option<&Task> {
+        self.tasks.get(self.index.attachments.get(&attachment)?)
     }
 
     /// All interfaces that are not gone, by id.

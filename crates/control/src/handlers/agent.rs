@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::named;
 use model::TaskId;
 use model::change::Change;
+use model::ids::Uuid;
 use model::task::TaskReport;
 use wire::{Fault, ecs};
 
@@ -69,9 +70,8 @@ pub(crate) fn submit_attachments(
 ) -> Result<ecs::SubmitAttachmentStateChangesResponse, Fault> {
     let mut attached = Vec::new();
     for change in &input.attachments {
-        let uuid = link::acs::id_of(&change.attachment_arn);
-        let task =
-            desk.state.eni_tasks().find(|task| task.eni.as_ref().is_some_and(|eni| eni.attachment.dashed() == uuid));
+        let uuid = Uuid::parse_dashed(link::acs::id_of(&change.attachment_arn));
+        let task = uuid.and_then(|uuid| desk.state.attachment_task(uuid));
         let missing = || Fault::invalid_parameter(format!("The attachment {} was not found.", change.attachment_arn));
         attached.push(task.ok_or_else(missing)?.id);
     }

@@ -208,7 +208,6 @@ fn user(state: &State, cluster: &Cluster, provider: &str) -> Option<String> {
     if let Some(service) = state.cluster_services(cluster.id).find(uses) {
         return Some(format!("the service {}", service.name));
     }
-    let stopped = model::TaskStatus::Stopped;
-    let mut tasks = state.cluster_tasks(cluster.id, None).filter(|task| task.status != stopped);
-    tasks.find(|task| task.provider.as_deref() == Some(provider)).map(|task| format!("the task {}", task.id))
+    let tasks = state.provider_count(cluster.id, provider);
+    (tasks > 0).then(|| format!("{tasks} task{}", if tasks == 1 { "" } else { "s" }))
 }

@@ -8,7 +8,6 @@ use crate::page::Page;
 use model::change::Change;
 use model::instance::{ATTRIBUTE_ZONE, Attribute, Instance, InstanceStatus};
 use model::query::{Expression, InstanceFacts};
-use model::task::TaskStatus;
 use model::{Cluster, InstanceId, State, TaskId};
 use wire::{Fault, ecs};
 
@@ -283,16 +282,16 @@ pub(crate) fn deregister(
 ) -> Result<ecs::DeregisterContainerInstanceResponse, Fault> {
     let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
     let id = known(&desk.state, cluster, &input.container_instance)?.id;
-    let live = |task: &&model::Task| task.status != TaskStatus::Stopped;
-    let tasks: Vec<TaskId> = desk.state.instance_tasks(id).filter(live).map(|task| task.id).collect();
+    let tasks: Vec<TaskId> = desk.state.live_instance_tasks(id).map(|task| task.id).collect();
     if !tasks.is_empty() && input.force != Some(true) {
         return Err(Fault::invalid_parameter("Found running tasks on the instance."));
     }
     let reason = "The container instance was deregistered.";
+    // First, so that it is in no list by room while its tasks end.
+    desk.commit(Change::InstanceDeregistered(id));
     for task in tasks {
         desk.commit(Change::TaskHostLost { id: task, at: desk.now, reason: reason.into() });
     }
-    desk.commit(Change::InstanceDeregistered(id));
     let container_instance = Some(desk.state.project_instance(&desk.state.instances[&id], true));
     Ok(ecs::DeregisterContainerInstanceResponse { container_instance })
 }

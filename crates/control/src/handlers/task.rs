@@ -6,8 +6,9 @@ use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use model::change::Change;
-use model::task::{Desired, LaunchType, Stop, StopCode, Task};
-use model::{ClusterId, FamilyId, InstanceId, ServiceId, State, TaskId};
+use model::state::TaskFilter;
+use model::task::{Desired, LaunchType, Stop, StopCode};
+use model::{InstanceId, State, TaskId};
 use wire::{Fault, ecs};
 
 /// Tasks that one DescribeTasks names.
@@ -56,30 +57,6 @@ pub(crate) fn stop(desk: &mut Desk, _: &Caller, input: ecs::StopTaskRequest) -> 
     Ok(ecs::StopTaskResponse { task: Some(desk.state.project_task(&desk.state.tasks[&id], true)) })
 }
 
-/// What ListTasks filters by.
-struct Filter {
-    cluster: ClusterId,
-    desired: Desired,
-    family: Option<FamilyId>,
-    instance: Option<InstanceId>,
-    service: Option<ServiceId>,
-    started_by: Option<String>,
-    launch_type: Option<LaunchType>,
-}
-
-impl Filter {
-    fn passes(&self, task: &Task) -> bool {
-        task.cluster == self.cluster
-            && task.desired == self.desired
-            && self.family.is_none_or(|family| task.definition.family == family)
-            // Fargate tasks show no instance, so that no instance lists them.
-            && self.instance.is_none_or(|id| task.instance == Some(id) && task.launch_type != LaunchType::Fargate)
-            && self.service.is_none_or(|id| task.service.is_some_and(|membership| membership.service == id))
-            && self.started_by.as_deref().is_none_or(|by| task.shown_started_by().as_deref() == Some(by))
-            && self.launch_type.is_none_or(|launch_type| task.launch_type == launch_type)
-    }
-}
-
 /// ListTasks: without `desiredStatus` those wanted RUNNING; PENDING is never a wish, so that it lists nothing (API
 /// reference).
 pub(crate) fn list(desk: &mut Desk, _: &Caller, input: ecs::ListTasksRequest) -> Result<ecs::ListTasksResponse, Fault> {
@@ -113,10 +90,12 @@ pub(crate) fn list(desk: &mut Desk, _: &Caller, input: ecs::ListTasksRequest) ->
         None => None,
         Some(name) => Some(instance(state, cluster, name)?),
     };
-    let filter =
-        Filter { cluster: cluster.id, desired, family, instance, service, started_by: input.started_by, launch_type };
+    let (desired, started_by) = (Some(desired), input.started_by.as_deref());
+    let filter = TaskFilter { cluster: cluster.id, desired, family, instance, service, started_by, launch_type };
     let after = page.after().and_then(TaskId::parse);
-    let fitting = state.cluster_tasks(cluster.id, after).filter(|task| filter.passes(task));
+    let tasks = state.tasks_where(filter, after);
+    // Fargate tasks show no instance, so that no instance lists them.
+    let fitting = tasks.filter(|task| instance.is_none() || task.launch_type != LaunchType::Fargate);
     let (tasks, next_token) = page.take(fitting, |task| task.id.to_string());
     let arns = tasks.into_iter().map(|task| state.task_arn(task)).collect();
     Ok(ecs::ListTasksResponse { task_arns: Some(arns), next_token })

@@ -54,8 +54,8 @@ impl State {
 
     fn statistics(&self, cluster: &Cluster) -> Vec<ecs::KeyValuePair> {
         let number = |launch_type, running| {
-            let of_type = self.cluster_tasks(cluster.id, None).filter(|task| task.launch_type == launch_type);
-            of_type.filter(|task| if running { task.status.is_running() } else { task.status.is_pending() }).count()
+            let counts = self.launch_type_counts(cluster.id, launch_type);
+            if running { counts.running } else { counts.pending }
         };
         let rows = [
             ("runningEC2TasksCount", LaunchType::Ec2, true),

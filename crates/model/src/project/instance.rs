@@ -3,7 +3,6 @@
 use crate::instance::Instance;
 use crate::port::Protocol;
 use crate::state::State;
-use crate::task::TaskStatus;
 use std::collections::BTreeSet;
 use wire::ecs;
 
@@ -54,7 +53,7 @@ impl State {
     fn reserved_ports(&self, instance: &Instance) -> [BTreeSet<u16>; 2] {
         let mut sets =
             [&instance.ports, &instance.ports_udp].map(|ports| ports.iter().copied().collect::<BTreeSet<_>>());
-        for task in self.instance_tasks(instance.id).filter(|task| task.status != TaskStatus::Stopped) {
+        for task in self.live_instance_tasks(instance.id) {
             for port in &task.ports {
                 sets[usize::from(port.protocol == Protocol::Udp)].insert(port.port);
             }

@@ -74,7 +74,8 @@ impl Facts for InstanceFacts<'_> {
 
     fn any_group(&self, fits: &dyn Fn(&str) -> bool) -> bool {
         let (count, planned) = self.planned;
-        let mut tasks = self.state.instance_tasks(self.instance.id).filter(|task| task.desired == Desired::Running);
+        let mut tasks =
+            self.state.live_instance_tasks(self.instance.id).filter(|task| task.desired == Desired::Running);
         (count > 0 && fits(planned)) || tasks.any(|task| fits(&self.state.task_group(task)))
     }
 }

@@ -1,7 +1,5 @@
 //! Sums over tasks.
 
-use crate::task::{Task, TaskStatus};
-
 /// Sums over the tasks of a cluster or instance that are not STOPPED.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -16,25 +14,31 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, task: &Task) {
-        if task.status == TaskStatus::Stopped {
-            return;
-        }
-        *self.side(task) += 1;
-        self.cpu += task.cpu;
-        self.memory += task.memory;
+    /// `running`: it has been RUNNING.
+    pub(super) fn add(&mut self, (running, cpu, memory): (bool, u32, u32)) {
+        *self.side(running) += 1;
+        self.cpu += cpu;
+        self.memory += memory;
     }
 
-    pub(super) fn subtract(&mut self, task: &Task) {
-        if task.status == TaskStatus::Stopped {
-            return;
-        }
-        *self.side(task) -= 1;
-        self.cpu -= task.cpu;
-        self.memory -= task.memory;
+    pub(super) fn subtract(&mut self, (running, cpu, memory): (bool, u32, u32)) {
+        *self.side(running) -= 1;
+        self.cpu -= cpu;
+        self.memory -= memory;
     }
 
-    fn side(&mut self, task: &Task) -> &mut u32 {
-        if task.status.is_running() { &mut self.running } else { &mut self.pending }
+    fn side(&mut self, running: bool) -> &mut u32 {
+        if running { &mut self.running } else { &mut self.pending }
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |one, other| Self {
+            pending: one.pending + other.pending,
+            running: one.running + other.running,
+            cpu: one.cpu.saturating_add(other.cpu),
+            memory: one.memory.saturating_add(other.memory),
+        })
     }
 }

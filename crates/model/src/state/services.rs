@@ -136,12 +136,6 @@ impl State {
         names.take_while(move |((owner, _), _)| *owner == cluster).map(|(_, id)| &self.services[id])
     }
 
-    /// The tasks of a service by id, stopped ones too.
-    pub fn service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.service_tasks.range((service, TaskId([0; 16]))..=(service, TaskId([0xff; 16])));
-        keys.map(|(_, id)| &self.tasks[id])
-    }
-
     /// INACTIVE services whose time is up at `now`.
     pub fn expired_services(&self, now: Millis) -> impl Iterator<Item = ServiceId> {
         self.index.inactive_services.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)

@@ -12,7 +12,7 @@ use model::project::Health;
 use model::reason::Reason;
 use model::service::{Rollout, Service};
 use model::state::State;
-use model::task::{Task, TaskStatus};
+use model::task::Task;
 use model::{InstanceId, Millis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,8 +82,8 @@ fn leave(state: &State, hosts: &BTreeMap<InstanceId, bool>, tasks: &Tasks<'_>, p
     for task in misplaced {
         let instance = task.instance.and_then(|id| state.instances.get(&id));
         let draining = instance.filter(|instance| instance.is_draining());
-        let others = |task: &Task| task.status != TaskStatus::Stopped && !is_daemons(state, task);
-        if draining.is_some_and(|instance| state.instance_tasks(instance.id).any(others)) {
+        let others = |task: &Task| !is_daemons(state, task);
+        if draining.is_some_and(|instance| state.live_instance_tasks(instance.id).any(others)) {
             continue;
         }
         plan.stops.push((task.id, "The container instance is not one that the service runs on.".to_owned()));

@@ -1,0 +1,200 @@
+//! Under which keys a task is found. An index is touched only where a key of it has changed, so that most reports of a
+//! node, which change none, cost no more than the task.
+
+use super::{Counts, STOPPED_SHOWN_MS, State};
+use crate::Millis;
+use crate::group::Group;
+use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, ServiceId, TaskId, Uuid};
+use crate::port::HostPort;
+use crate::task::{Desired, Eni, EniStatus, LaunchType, Task, TaskStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// How far a task is: lists are sorted by it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shelf {
+    /// Wanted RUNNING.
+    Wanted,
+    /// Wanted STOPPED, and not yet.
+    Stopping,
+    /// STOPPED.
+    Stopped,
+}
+
+impl Shelf {
+    fn of(task: &Task) -> Self {
+        match (task.desired, task.status) {
+            (_, TaskStatus::Stopped) => Self::Stopped,
+            (Desired::Stopped, _) => Self::Stopping,
+            (Desired::Running, _) => Self::Wanted,
+        }
+    }
+}
+
+/// A number for `startedBy`. Two texts may have the same: who looks by it compares the texts too.
+pub(crate) fn starter(text: &str) -> u64 {
+    match text.strip_prefix("ecs-svc/").and_then(|number| number.parse().ok()) {
+        Some(number) => number,
+        // FNV-1a.
+        None => text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)),
+    }
+}
+
+/// All keys of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    shelf: Shelf,
+    cluster: (ClusterId, LaunchType),
+    family: FamilyId,
+    service: Option<(ServiceId, u64)>,
+    pub(super) instance: Option<InstanceId>,
+    starter: Option<u64>,
+    provider: Option<Box<str>>,
+    /// Of a task that is wanted RUNNING.
+    group: Option<Group>,
+    /// CPU units and MiB, and whether it has been RUNNING; of a task that is not STOPPED.
+    booked: Option<(bool, u32, u32)>,
+    ports: Vec<HostPort>,
+    /// One that is not gone.
+    eni: Option<(EniId, Uuid, u8, Ipv4Addr)>,
+    waiting: Option<Millis>,
+    expires: Option<Millis>,
+}
+
+impl Keys {
+    pub fn of(task: &Task) -> Self {
+        let live = task.status != TaskStatus::Stopped;
+        let eni = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted);
+        let starter = || task.started_by.as_deref().map(starter);
+        Self {
+            shelf: Shelf::of(task),
+            cluster: (task.cluster, task.launch_type),
+            family: task.definition.family,
+            service: task.service.map(|member| (member.service, member.deployment)),
+            instance: task.instance,
+            starter: task.service.map(|member| member.deployment).or_else(starter),
+            provider: task.provider.clone().filter(|_| live),
+            group: (task.desired == Desired::Running).then(|| Group::of(task)),
+            booked: live.then(|| (task.status.is_running(), task.cpu, task.memory)),
+            ports: if live && task.instance.is_some() { task.host_ports().collect() } else { Vec::new() },
+            eni: eni.map(|eni: &Eni| (eni.id, eni.attachment, eni.subnet, eni.address)),
+            waiting: task.is_waiting().then_some(task.times.created),
+            expires: (!live).then_some(task.times.stopped + STOPPED_SHOWN_MS),
+        }
+    }
+
+    /// The instance on which it has room booked.
+    pub fn books_on(&self) -> Option<InstanceId> {
+        self.instance.filter(|_| self.booked.is_some())
+    }
+}
+
+/// Moves an entry of an index.
+fn shift<K: Ord>(set: &mut BTreeSet<K>, old: Option<K>, new: Option<K>) {
+    if old != new {
+        if let Some(old) = old {
+            set.remove(&old);
+        }
+        set.extend(new);
+    }
+}
+
+/// Adds to a sum that is kept while it is not zero.
+fn sum<K: Ord + Clone>(map: &mut BTreeMap<K, u32>, old: Option<K>, new: Option<K>) {
+    if old == new {
+        return;
+    }
+    if let Some(key) = old
+        && let Some(count) = map.get_mut(&key)
+    {
+        *count -= 1;
+        if *count == 0 {
+            map.remove(&key);
+        }
+    }
+    if let Some(key) = new {
+        *map.entry(key).or_default() += 1;
+    }
+}
+
+/// The same of what is booked.
+fn count<K: Ord>(
+    map: &mut BTreeMap<K, Counts>,
+    old: Option<(K, (bool, u32, u32))>,
+    new: Option<(K, (bool, u32, u32))>,
+) {
+    if old == new {
+        return;
+    }
+    if let Some((key, booked)) = old
+        && let Some(counts) = map.get_mut(&key)
+    {
+        counts.subtract(booked);
+    }
+    if let Some((key, booked)) = new {
+        map.entry(key).or_default().add(booked);
+    }
+}
+
+impl State {
+    /// Finds a task under its new keys instead of the old; without new ones it is gone, without old ones it has come.
+    pub(super) fn shift(&mut self, id: TaskId, old: Option<&Keys>, new: Option<&Keys>) {
+        if old == new {
+            return;
+        }
+        let index = &mut self.index;
+        macro_rules! each {
+            ($how:ident($map:ident), |$keys:ident| $key:expr) => {
+                let key = |$keys: &Keys| $key;
+                $how(&mut index.$map, old.and_then(key), new.and_then(key));
+            };
+        }
+        each!(shift(cluster_tasks), |keys| Some((keys.cluster.0, keys.cluster.1, keys.shelf, id)));
+        each!(shift(family_tasks), |keys| Some((keys.cluster.0, keys.family, keys.shelf, id)));
+        each!(shift(starter_tasks), |keys| Some((keys.cluster.0, keys.starter?, keys.shelf, id)));
+        each!(shift(instance_tasks), |keys| Some((keys.instance?, keys.shelf, id)));
+        each!(shift(service_tasks), |keys| Some((keys.service?.0, keys.shelf, id)));
+        each!(shift(live_service_tasks), |keys| {
+            let (service, deployment) = keys.service.filter(|_| keys.shelf != Shelf::Stopped)?;
+            Some((service, deployment, id))
+        });
+        each!(shift(waiting), |keys| Some((keys.cluster.0, keys.waiting?, id)));
+        each!(shift(expiries), |keys| Some((keys.expires?, id)));
+        each!(count(cluster_counts), |keys| Some((keys.cluster, keys.booked?)));
+        each!(count(instance_counts), |keys| Some((keys.instance?, keys.booked?)));
+        each!(sum(provider_tasks), |keys| Some((keys.cluster.0, keys.provider.clone()?)));
+        each!(sum(group_instances), |keys| Some((keys.cluster.0, keys.group.clone()?, keys.instance?)));
+        each!(sum(group_subnets), |keys| Some((keys.cluster.0, keys.group.clone()?, keys.eni?.2)));
+        each!(sum(subnet_enis), |keys| Some(keys.eni?.2));
+        each!(shift(addresses), |keys| Some(keys.eni?.3));
+        let interface =
+            |keys: Option<&Keys>| keys.and_then(|keys| keys.eni).map(|(eni, attachment, ..)| (eni, attachment));
+        if interface(old) != interface(new) {
+            if let Some((eni, attachment)) = interface(old) {
+                index.enis.remove(&eni);
+                index.attachments.remove(&attachment);
+            }
+            if let Some((eni, attachment)) = interface(new) {
+                index.enis.insert(eni, id);
+                index.attachments.insert(attachment, id);
+            }
+        }
+        let ports = |keys: Option<&Keys>| -> Vec<(InstanceId, HostPort, TaskId)> {
+            let on = keys.and_then(|keys| Some((keys.instance?, &keys.ports)));
+            on.into_iter().flat_map(|(instance, ports)| ports.iter().map(move |port| (instance, *port, id))).collect()
+        };
+        let (before, after) = (ports(old), ports(new));
+        if before != after {
+            for key in &before {
+                index.instance_ports.remove(key);
+            }
+            index.instance_ports.extend(after);
+        }
+        let (before, after) = (old.and_then(Keys::books_on), new.and_then(Keys::books_on));
+        if before != after || old.and_then(|keys| keys.booked) != new.and_then(|keys| keys.booked) {
+            before.into_iter().chain(after.filter(|_| before != after)).for_each(|instance| self.list_room(instance));
+        }
+    }
+}

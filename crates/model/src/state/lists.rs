@@ -1,0 +1,152 @@
+//! Lists of tasks by what they have in common, in the order of ids. A list by several things at once goes through all
+//! their indexes together, from each to the next id that may be in all, so that it costs what the narrowest holds.
+
+use super::State;
+use super::keys::{Shelf, starter};
+use crate::ids::{ClusterId, FamilyId, InstanceId, ServiceId, TaskId};
+use crate::task::{Desired, LaunchType, Task};
+
+const FIRST: TaskId = TaskId([0; 16]);
+const LAST: TaskId = TaskId([0xff; 16]);
+const ALL: [Shelf; 3] = [Shelf::Wanted, Shelf::Stopping, Shelf::Stopped];
+
+/// Which tasks are listed: those of a cluster to which all that is said applies.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskFilter<'a> {
+    /// Their cluster.
+    pub cluster: ClusterId,
+    /// What is wanted of them.
+    pub desired: Option<Desired>,
+    /// What they are made from.
+    pub family: Option<FamilyId>,
+    /// Where they are.
+    pub instance: Option<InstanceId>,
+    /// Whose they are.
+    pub service: Option<ServiceId>,
+    /// Who started them, as it is shown.
+    pub started_by: Option<&'a str>,
+    /// How they were asked for.
+    pub launch_type: Option<LaunchType>,
+}
+
+impl TaskFilter<'_> {
+    /// All tasks of a cluster.
+    pub fn of(cluster: ClusterId) -> Self {
+        let (family, instance, service) = (None, None, None);
+        Self { cluster, desired: None, family, instance, service, started_by: None, launch_type: None }
+    }
+}
+
+/// One key of one index.
+#[derive(Clone, Copy, Debug)]
+enum List {
+    Cluster(ClusterId, LaunchType),
+    Family(ClusterId, FamilyId),
+    Starter(ClusterId, u64),
+    Instance(InstanceId),
+    Service(ServiceId),
+}
+
+impl State {
+    /// The tasks that pass a filter, by id, after `after`.
+    pub fn tasks_where<'a>(&'a self, filter: TaskFilter<'a>, after: Option<TaskId>) -> impl Iterator<Item = &'a Task> {
+        let cluster = filter.cluster;
+        let kinds =
+            |kinds: &[LaunchType]| -> Vec<List> { kinds.iter().map(|kind| List::Cluster(cluster, *kind)).collect() };
+        let mut lists: Vec<Vec<List>> = Vec::new();
+        lists.extend(filter.service.map(|id| vec![List::Service(id)]));
+        lists.extend(filter.instance.map(|id| vec![List::Instance(id)]));
+        lists.extend(filter.started_by.map(|by| vec![List::Starter(cluster, starter(by))]));
+        lists.extend(filter.family.map(|id| vec![List::Family(cluster, id)]));
+        lists.extend(filter.launch_type.map(|kind| kinds(&[kind])));
+        if lists.is_empty() {
+            lists.push(kinds(&[LaunchType::Ec2, LaunchType::Fargate, LaunchType::External]));
+        }
+        let shelves: &[Shelf] = match filter.desired {
+            None => &ALL,
+            Some(Desired::Running) => &[Shelf::Wanted],
+            Some(Desired::Stopped) => &[Shelf::Stopping, Shelf::Stopped],
+        };
+        let mut from = match after {
+            None => Some(FIRST),
+            Some(id) => following(id),
+        };
+        let tasks = std::iter::from_fn(move || {
+            let found = self.common(&lists, shelves, from?);
+            from = found.and_then(following);
+            found
+        });
+        let fits = move |task: &&Task| {
+            // Numbers of two texts may be the same. What names an instance or a service of another cluster finds nothing.
+            task.cluster == cluster && filter.started_by.is_none_or(|by| task.shown_started_by().as_deref() == Some(by))
+        };
+        tasks.map(|id| &self.tasks[&id]).filter(fits)
+    }
+
+    /// The first id from `from` on that is in all lists.
+    fn common(&self, lists: &[Vec<List>], shelves: &[Shelf], from: TaskId) -> Option<TaskId> {
+        let mut at = from;
+        loop {
+            let began = at;
+            for list in lists {
+                let places = list.iter().flat_map(|list| shelves.iter().map(|shelf| (*list, *shelf)));
+                at = places.filter_map(|(list, shelf)| self.next_in(list, shelf, at)).min()?;
+            }
+            if at == began || lists.len() == 1 {
+                return Some(at);
+            }
+        }
+    }
+
+    fn next_in(&self, list: List, shelf: Shelf, from: TaskId) -> Option<TaskId> {
+        let index = &self.index;
+        macro_rules! next {
+            ($set:ident, $($key:expr),+) => {
+                index.$set.range(($($key,)+ shelf, from)..=($($key,)+ shelf, LAST)).next().map(|key| last!(key, $($key),+))
+            };
+        }
+        macro_rules! last {
+            ($key:ident, $one:expr) => {
+                $key.2
+            };
+            ($key:ident, $one:expr, $two:expr) => {
+                $key.3
+            };
+        }
+        match list {
+            List::Cluster(cluster, kind) => next!(cluster_tasks, cluster, kind),
+            List::Family(cluster, family) => next!(family_tasks, cluster, family),
+            List::Starter(cluster, number) => next!(starter_tasks, cluster, number),
+            List::Instance(instance) => next!(instance_tasks, instance),
+            List::Service(service) => next!(service_tasks, service),
+        }
+    }
+
+    /// The tasks of a cluster by id, after `after`.
+    pub fn cluster_tasks(&self, cluster: ClusterId, after: Option<TaskId>) -> impl Iterator<Item = &Task> {
+        self.tasks_where(TaskFilter::of(cluster), after)
+    }
+
+    /// The tasks of an instance: those wanted RUNNING, those that stop, those that have stopped.
+    pub fn instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
+        let keys = self.index.instance_tasks.range((instance, Shelf::Wanted, FIRST)..=(instance, Shelf::Stopped, LAST));
+        keys.map(|(.., id)| &self.tasks[id])
+    }
+
+    /// Those of them that are not STOPPED.
+    pub fn live_instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
+        let keys = self.index.instance_tasks.range((instance, Shelf::Wanted, FIRST)..(instance, Shelf::Stopped, FIRST));
+        keys.map(|(.., id)| &self.tasks[id])
+    }
+
+    /// The tasks of a service, in the same order.
+    pub fn service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
+        let keys = self.index.service_tasks.range((service, Shelf::Wanted, FIRST)..=(service, Shelf::Stopped, LAST));
+        keys.map(|(.., id)| &self.tasks[id])
+    }
+}
+
+/// The next id.
+fn following(id: TaskId) -> Option<TaskId> {
+    u128::from_be_bytes(id.0).checked_add(1).map(|next| TaskId(next.to_be_bytes()))
+}
