@@ -1,6 +1,7 @@
 //! Finding what a request names: every input takes a bare name or id, and the short and the long ARN.
 
 use model::arn::{ForeignArn, Named};
+use model::service::Deployment;
 use model::task::Task;
 use model::task_definition::TaskDefinition;
 use model::{Cluster, Instance, InstanceId, RevisionId, Service, State, TaskId};
@@ -66,6 +67,27 @@ pub(crate) fn instance<'a>(state: &'a State, cluster: &Cluster, text: &str) -> R
 pub(crate) fn service<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Service>, Fault> {
     let name = id_in(state, text, "service", cluster)?;
     Ok(name.and_then(|name| state.service_named(cluster.id, name)))
+}
+
+/// The task set of a service of that name, `ecs-svc/<number>` or an ARN; `None`: there is none.
+pub(crate) fn task_set<'a>(
+    state: &State,
+    cluster: &Cluster,
+    service: &'a Service,
+    text: &str,
+) -> Result<Option<&'a Deployment>, Fault> {
+    let named = resource(state, text, "task set")?;
+    let id = match named {
+        Named::Bare(id) => Some(id),
+        Named::Resource(path) => {
+            let path = path.strip_prefix("task-set/");
+            let path = path.ok_or_else(|| Fault::invalid_parameter("Invalid identifier: not a task set."))?;
+            let inside = path.strip_prefix(&*cluster.name).and_then(|rest| rest.strip_prefix('/'));
+            inside.and_then(|rest| rest.strip_prefix(&*service.name)).and_then(|rest| rest.strip_prefix('/'))
+        }
+    };
+    let sets = service.deployments.iter().filter(|deployment| deployment.set.is_some());
+    Ok(id.and_then(|id| sets.into_iter().find(|set| set.id() == id)))
 }
 
 /// What a task-definition name says: a family, and perhaps a revision of it.

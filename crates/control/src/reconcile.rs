@@ -39,20 +39,20 @@ fn step(desk: &mut Desk, id: ServiceId) {
     }
     plan.events.into_iter().for_each(|words| desk.say(id, words));
     if !plan.stops.is_empty() {
-        stop(desk, id, &plan.stops);
+        stop(desk, id, plan.of, &plan.stops);
     }
     if plan.starts > 0 {
         start(desk, id, plan.of, plan.starts, &plan.places);
     }
 }
 
-fn stop(desk: &mut Desk, id: ServiceId, stops: &[(model::TaskId, String)]) {
+fn stop(desk: &mut Desk, id: ServiceId, number: u64, stops: &[(model::TaskId, String)]) {
     for (task, reason) in stops {
         let stop = Stop { code: StopCode::ServiceSchedulerInitiated, reason: reason.as_str().into() };
         desk.commit(Change::TaskStopWanted { id: *task, at: desk.now, stop });
     }
     let tasks: Vec<String> = stops.iter().map(|(task, _)| format!("(task {task})")).collect();
-    say(desk, id, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
+    say(desk, id, number, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
 }
 
 fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) {
@@ -68,13 +68,13 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
     };
     if let Some((why, _)) = unplaced.first() {
         let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
-        let words = planner::service::note_unplaced(&mut service, why.code(), &why.event(), desk.now);
+        let words = planner::service::note_unplaced(&mut service, number, why.code(), &why.event(), desk.now);
         desk.commit(Change::ServiceUpdated(Box::new(service)));
         words.into_iter().for_each(|words| desk.say(id, words));
     }
     let started: Vec<String> = tasks.iter().map(|task| format!("(task {task})")).collect();
     if !started.is_empty() {
-        say(desk, id, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
+        say(desk, id, number, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
     }
 }
 
@@ -90,10 +90,12 @@ fn place_each(desk: &mut Desk, order: &Order, places: &[InstanceId]) -> (Vec<Tas
     (tasks, unplaced)
 }
 
-fn say(desk: &mut Desk, id: ServiceId, words: &str) {
+/// Says what a deployment of a service has done.
+fn say(desk: &mut Desk, id: ServiceId, number: u64, words: &str) {
     let Some(service) = desk.state.services.get(&id) else { return };
-    let message = format!("(service {}) {words}", service.name);
-    desk.say(id, message);
+    let deployment = service.deployments.iter().find(|deployment| deployment.number == number);
+    let subject = deployment.map_or_else(|| service.name.to_string(), |deployment| deployment.subject(&service.name));
+    desk.say(id, format!("(service {subject}) {words}"));
 }
 
 /// What a task of a deployment is made from, and its capacity provider strategy.

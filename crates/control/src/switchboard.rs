@@ -2,7 +2,7 @@
 
 use crate::handlers::{
     agent, attribute, capacity_provider, cluster, explain, gantry as own, instance, log_group, network, protection,
-    run, service, service_deployment, tag, task, task_definition,
+    run, service, service_deployment, tag, task, task_definition, task_set,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -61,6 +61,11 @@ impl ecs::Ecs<Caller> for Control {
         describe_service_revisions(ecs::DescribeServiceRevisionsRequest) -> ecs::DescribeServiceRevisionsResponse = service_deployment::describe_revisions;
         stop_service_deployment(ecs::StopServiceDeploymentRequest) -> ecs::StopServiceDeploymentResponse = service_deployment::stop;
         continue_service_deployment(ecs::ContinueServiceDeploymentRequest) -> ecs::ContinueServiceDeploymentResponse = service_deployment::go_on;
+        create_task_set(ecs::CreateTaskSetRequest) -> ecs::CreateTaskSetResponse = task_set::create;
+        update_task_set(ecs::UpdateTaskSetRequest) -> ecs::UpdateTaskSetResponse = task_set::update;
+        delete_task_set(ecs::DeleteTaskSetRequest) -> ecs::DeleteTaskSetResponse = task_set::delete;
+        describe_task_sets(ecs::DescribeTaskSetsRequest) -> ecs::DescribeTaskSetsResponse = task_set::describe;
+        update_service_primary_task_set(ecs::UpdateServicePrimaryTaskSetRequest) -> ecs::UpdateServicePrimaryTaskSetResponse = task_set::make_primary;
         submit_task_state_change(ecs::SubmitTaskStateChangeRequest) -> ecs::SubmitTaskStateChangeResponse = agent::submit_task;
         submit_container_state_change(ecs::SubmitContainerStateChangeRequest) -> ecs::SubmitContainerStateChangeResponse = agent::submit_container;
         submit_attachment_state_changes(ecs::SubmitAttachmentStateChangesRequest) -> ecs::SubmitAttachmentStateChangesResponse = agent::submit_attachments;

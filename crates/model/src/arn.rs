@@ -68,6 +68,11 @@ impl Scope<'_> {
         self.ecs(format_args!("service-revision/{cluster}/{service}/{number:019}"))
     }
 
+    /// `task-set/<cluster>/<service>/ecs-svc/<19 digits>`.
+    pub fn task_set(&self, cluster: &str, service: &str, number: u64) -> String {
+        self.ecs(format_args!("task-set/{cluster}/{service}/{}", crate::service::deployment_id(number)))
+    }
+
     /// `container/<cluster>/<task>/<uuid>`.
     pub fn container(&self, cluster: &str, task: TaskId, uuid: &str) -> String {
         self.ecs(format_args!("container/{cluster}/{task}/{uuid}"))

@@ -30,6 +30,7 @@ pub mod supported_members;
 pub mod tagged;
 pub mod task;
 pub mod task_definition;
+pub mod task_set;
 pub mod vpc;
 pub mod waiting;
 
@@ -47,6 +48,7 @@ pub use service_revision::ServiceRevision;
 pub use state::State;
 pub use task::{Task, TaskStatus};
 pub use task_definition::TaskDefinition;
+pub use task_set::TaskSet;
 
 /// Milliseconds since the epoch.
 pub type Millis = u64;

@@ -16,6 +16,7 @@ use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::placement::Placement;
 use crate::task::{LaunchType, Task};
+use crate::task_set::{TaskSet, TaskSetStatus};
 use serde::{Deserialize, Serialize};
 
 /// Events that are kept (AWS: the newest 100).
@@ -100,6 +101,9 @@ pub struct Deployment {
     /// Why the last start failed or could not be placed; said once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Box<str>>,
+    /// What it is beside when the service's controller is EXTERNAL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<Box<TaskSet>>,
 }
 
 /// Something that happened to a service. A row of its own, so that saying something costs what is said.
@@ -134,6 +138,9 @@ pub struct Service {
     /// It has a task on each instance that may have one: a DAEMON service. Then `desired` is their number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub daemon: bool,
+    /// Somebody else controls its deployments, which are task sets: its controller is EXTERNAL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
     /// How many tasks it keeps.
     pub desired: u32,
     /// Percent of `desired` that stay healthy through a deployment, rounded up.
@@ -153,7 +160,7 @@ pub struct Service {
     /// When it became INACTIVE; zero: it is not.
     #[serde(default)]
     pub inactive_at: Millis,
-    /// The PRIMARY deployment, then older ones that still have tasks, newest first.
+    /// The PRIMARY deployment, then older ones that still have tasks, newest first; or its task sets.
     pub deployments: Vec<Deployment>,
     /// It has said that it is steady, and nothing has happened since.
     #[serde(default)]
@@ -208,6 +215,7 @@ impl Deployment {
             completed_at: 0,
             retry_at: 0,
             trouble: None,
+            set: None,
         }
     }
 
@@ -228,9 +236,12 @@ pub fn deployment_id(number: u64) -> String {
 }
 
 impl Service {
-    /// The deployment that counts.
+    /// The deployment that counts: the newest, or the task set that was said to be PRIMARY.
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments.first()
+        match self.external {
+            true => self.deployments.iter().find(|deployment| deployment.is_set(TaskSetStatus::Primary)),
+            false => self.deployments.first(),
+        }
     }
 
     /// Its circuit breaker, when it watches.

@@ -206,7 +206,7 @@ impl State {
             Change::InstanceStatus { id, status } => self.alter_instance(*id, |instance| instance.status = *status),
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => self.put_service((**service).clone()),
             Change::ServiceSaid(event) => self.say(event),
-            Change::ServiceRevisionCreated(revision) => self.put_service_revision((**revision).clone()),
+            Change::ServiceRevisionCreated(revision) => self.add_service_revision(revision),
             Change::ServiceRevisionResolved { service, number, images } => {
                 self.resolve_service_revision(*service, *number, images)
             }

@@ -18,6 +18,8 @@ pub enum Tagged {
     Instance(InstanceId),
     /// A service.
     Service(ServiceId),
+    /// A task set, by its number within the service.
+    TaskSet(ServiceId, u64),
     /// A task.
     Task(TaskId),
 }
@@ -31,6 +33,10 @@ impl State {
             Tagged::Definition(id) => &self.definitions.get(id)?.tags,
             Tagged::Instance(id) => &self.instances.get(id)?.tags,
             Tagged::Service(id) => &self.services.get(id)?.tags,
+            Tagged::TaskSet(id, number) => {
+                let sets = &self.services.get(id)?.deployments;
+                &sets.iter().find(|set| set.number == *number)?.set.as_ref()?.tags
+            }
             Tagged::Task(id) => &self.tasks.get(id)?.tags,
         };
         Some(tags)
@@ -51,6 +57,10 @@ impl State {
                 self.instances.get_mut(id).map(|instance| (&mut instance.tags, Touched::Instance(*id)))
             }
             Tagged::Service(id) => self.services.get_mut(id).map(|service| (&mut service.tags, Touched::Service(*id))),
+            Tagged::TaskSet(id, number) => self.services.get_mut(id).and_then(|service| {
+                let set = service.set_mut(*number)?.0.set.as_mut()?;
+                Some((&mut set.tags, Touched::Service(*id)))
+            }),
             Tagged::Task(id) => self.tasks.get_mut(id).map(|task| (&mut task.tags, Touched::Task(*id))),
         };
         let Some((place, touched)) = place else { return Vec::new() };

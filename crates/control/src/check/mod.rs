@@ -4,6 +4,7 @@ mod attributes;
 pub(crate) mod capacity;
 mod container;
 pub(crate) mod deployment;
+pub(crate) mod external;
 mod ports;
 pub(crate) mod run;
 pub(crate) mod service;

@@ -27,8 +27,11 @@ macro_rules! common_members {
             ("vpcLatticeConfigurations", filled(&$input.vpc_lattice_configurations)),
             ("enableExecuteCommand", $input.enable_execute_command == Some(true)),
             (
-                "deploymentController",
-                $input.deployment_controller.as_ref().is_some_and(|c| c.r#type != ecs::DeploymentControllerType::Ecs),
+                "deploymentController (CODE_DEPLOY)",
+                $input
+                    .deployment_controller
+                    .as_ref()
+                    .is_some_and(|c| c.r#type == ecs::DeploymentControllerType::CodeDeploy),
             ),
             (
                 "availabilityZoneRebalancing",

@@ -123,12 +123,13 @@ fn of_service(desk: &Desk, cluster: &Cluster, service: &Service, only: Option<&s
     let mut facts = Vec::new();
     for (n, deployment) in service.deployments.iter().enumerate() {
         if only.is_none_or(|only| deployment.id() == only) {
-            facts.push(fact(&format!("deployment {}", deployment.id()), &says(desk, service, deployment, n == 0)));
+            let kind = if deployment.set.is_some() { "taskSet" } else { "deployment" };
+            facts.push(fact(&format!("{kind} {}", deployment.id()), &says(desk, service, deployment, n == 0)));
         }
     }
     facts.extend(placement_facts(&service.placement));
     let live = state.service_counts(service, None, desk.health());
-    let primary = service.primary().filter(|primary| only.is_none_or(|only| primary.id() == only));
+    let primary = subject(service, only);
     let own = primary.map(|primary| state.service_counts(service, Some(primary.number), desk.health()));
     let (running, pending) = own.unwrap_or_default();
     let active = primary.filter(|_| service.status == ServiceStatus::Active);
@@ -139,15 +140,18 @@ fn of_service(desk: &Desk, cluster: &Cluster, service: &Service, only: Option<&s
     });
     let room = verdicts.iter().any(|verdict| verdict.reasons.is_empty());
     let trouble = primary.and_then(|primary| primary.trouble.as_deref());
-    let (desired, missing) = (service.desired, service.desired.saturating_sub(running + pending));
+    let desired = primary.filter(|_| service.external).map_or(service.desired, |set| set.computed(service.desired));
+    let missing = desired.saturating_sub(running + pending);
+    let steady = primary.and_then(|set| set.set.as_ref()).map_or(service.steady, |set| set.steady);
     let summary = match (service.status, primary) {
         (ServiceStatus::Draining | ServiceStatus::Inactive, _) => {
             format!("is {}: {} of its tasks are left", service.status.as_str(), live.0 + live.1)
         }
+        (ServiceStatus::Active, None) if service.external => "has no task set".to_owned(),
         (ServiceStatus::Active, None) => {
             "is an older deployment: its tasks go as the newer one's become healthy".to_owned()
         }
-        (ServiceStatus::Active, Some(_)) if service.steady => {
+        (ServiceStatus::Active, Some(_)) if steady => {
             format!("is steady: {running} of {desired} tasks are healthy")
         }
         (ServiceStatus::Active, Some(_)) if missing > 0 && !room => {
@@ -167,11 +171,28 @@ fn of_service(desk: &Desk, cluster: &Cluster, service: &Service, only: Option<&s
     }
 }
 
+/// The deployment of which there is something to say: the PRIMARY one; of task sets the one that was asked for, or the
+/// first that is not steady.
+fn subject<'a>(service: &'a Service, only: Option<&str>) -> Option<&'a Deployment> {
+    let mut asked = service.deployments.iter().filter(|known| only.is_none_or(|only| known.id() == only));
+    if !service.external {
+        let primary = service.primary();
+        return asked.find(|known| primary == Some(known));
+    }
+    let unsteady = |known: &&Deployment| known.set.as_ref().is_some_and(|set| !set.steady);
+    asked.clone().find(unsteady).or_else(|| service.primary().filter(|_| only.is_none())).or_else(|| asked.next())
+}
+
 /// What a deployment is, has, and waits for.
 fn says(desk: &Desk, service: &Service, deployment: &Deployment, primary: bool) -> String {
     let (running, pending) = desk.state.service_counts(service, Some(deployment.number), desk.health());
-    let mut said = vec![if primary { "PRIMARY" } else { "ACTIVE" }.to_owned()];
-    said.push(format!("{running} healthy, {pending} starting, {} wanted", if primary { service.desired } else { 0 }));
+    let (status, wanted) = match (&deployment.set, primary) {
+        (Some(set), _) => (set.status.as_str(), deployment.computed(service.desired)),
+        (None, true) => ("PRIMARY", service.desired),
+        (None, false) => ("ACTIVE", 0),
+    };
+    let mut said = vec![status.to_owned()];
+    said.push(format!("{running} healthy, {pending} starting, {wanted} wanted"));
     if deployment.failed > 0 {
         said.push(format!("{} starts failed", deployment.failed));
     }

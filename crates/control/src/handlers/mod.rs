@@ -16,6 +16,7 @@ pub(crate) mod service_deployment;
 pub(crate) mod tag;
 pub(crate) mod task;
 pub(crate) mod task_definition;
+pub(crate) mod task_set;
 
 use model::cluster::Tag;
 use wire::{Fault, ecs};

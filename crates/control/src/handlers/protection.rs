@@ -97,7 +97,8 @@ fn is_blocked(state: &State, id: TaskId, now: Millis) -> bool {
     let service = task.service.and_then(|member| Some((state.services.get(&member.service)?, member.deployment)));
     let Some((service, deployment)) = service else { return false };
     let primary = service.primary().map(|primary| primary.number);
-    if primary == Some(deployment) || task.is_protected(now) {
+    // Task sets are scaled each for itself: none waits for another.
+    if service.external || primary == Some(deployment) || task.is_protected(now) {
         return false;
     }
     let others = state.live_service_tasks(service.id).filter(|task| task.service.map(|m| m.deployment) != primary);

@@ -2,10 +2,10 @@
 
 use super::service_deployment as deployment;
 use super::task::launch_type;
-use super::{check_names, missing, tags};
+use super::{check_names, missing, tags, task_set};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach, strategy};
-use crate::check::{deployment as check_deployment, run as check_run, service as check};
+use crate::check::{deployment as check_deployment, external as check_external, run as check_run, service as check};
 use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
@@ -16,6 +16,7 @@ use model::cluster::is_valid_name;
 use model::deployment_configuration::DeploymentConfiguration;
 use model::service::{Propagate, Rollout, Service, ServiceStatus};
 use model::task::LaunchType;
+use model::task_set::TaskSetStatus;
 use model::{Cluster, RevisionId, State};
 use sha2::{Digest, Sha256};
 use wire::{Fault, ToJson, ecs};
@@ -50,9 +51,9 @@ pub(crate) fn create(
     }
     let (mut service, definition) = wished(desk, &cluster, input, digest)?;
     let id = service.id;
-    let history = deployment::begin(desk, &mut service, definition);
+    let history = definition.map(|definition| deployment::begin(desk, &mut service, definition));
     desk.commit(Change::ServiceCreated(Box::new(service)));
-    history.commit(desk);
+    history.into_iter().for_each(|history| history.commit(desk));
     Ok(ecs::CreateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
 }
 
@@ -79,14 +80,18 @@ fn wished(
     cluster: &Cluster,
     input: ecs::CreateServiceRequest,
     digest: [u8; 16],
-) -> Result<(Service, RevisionId), Fault> {
+) -> Result<(Service, Option<RevisionId>), Fault> {
     check::unsupported_of_create(&input)?;
+    let external = check_external::is_external(&input)?;
     let asked = check::daemon(&input)?;
-    let Reach { launch_type, strategy } =
-        reach(&desk.state, cluster, asked, input.capacity_provider_strategy.as_deref())?;
-    let name =
-        input.task_definition.as_deref().ok_or_else(|| Fault::invalid_parameter("TaskDefinition can not be blank."))?;
-    let definition = definition(&desk.state, name, launch_type)?;
+    let Reach { launch_type, strategy } = match external {
+        // Its task sets say.
+        true => Reach { launch_type: LaunchType::Ec2, strategy: Vec::new() },
+        false => reach(&desk.state, cluster, asked, input.capacity_provider_strategy.as_deref())?,
+    };
+    let blank = || Fault::invalid_parameter("TaskDefinition can not be blank.");
+    let name = input.task_definition.as_deref().ok_or_else(blank);
+    let definition = if external { None } else { Some(definition(&desk.state, name?, launch_type)?) };
     let daemon = input.scheduling_strategy == Some(ecs::SchedulingStrategy::Daemon);
     let missing = || Fault::invalid_parameter("desiredCount must be specified for REPLICA services.");
     let desired = if daemon { 0 } else { input.desired_count.ok_or_else(missing)? };
@@ -95,7 +100,8 @@ fn wished(
     check::daemon_maximum(daemon, maximum)?;
     let mut configuration = DeploymentConfiguration::default();
     check_deployment::read(input.deployment_configuration.as_ref(), &mut configuration)?;
-    let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
+    let network = input.network_configuration.as_ref();
+    let subnets = definition.map_or(Ok(Vec::new()), |definition| subnets(&desk.state, definition, network))?;
     let (constraints, by) = (input.placement_constraints.as_deref(), input.placement_strategy.as_deref());
     let placement = check_run::placement(constraints, by, launch_type)?;
     check::daemon_placement(daemon, &placement)?;
@@ -108,6 +114,7 @@ fn wished(
         launch_type,
         strategy,
         daemon,
+        external,
         desired: check::desired(desired)?,
         minimum_healthy,
         maximum,
@@ -128,7 +135,7 @@ fn wished(
     Ok((service, definition))
 }
 
-fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<RevisionId, Fault> {
+pub(crate) fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<RevisionId, Fault> {
     let definition = named::task_definition(state, name)?;
     let definition = definition.ok_or_else(|| ecs::fault::client("TaskDefinition not found."))?;
     if !definition.active {
@@ -139,7 +146,7 @@ fn definition(state: &State, name: &str, launch_type: LaunchType) -> Result<Revi
     Ok(definition.id)
 }
 
-fn subnets(
+pub(crate) fn subnets(
     state: &State,
     definition: RevisionId,
     network: Option<&ecs::NetworkConfiguration>,
@@ -173,8 +180,10 @@ pub(crate) fn update(
         return Err(ecs::fault::service_not_active("Service was not ACTIVE."));
     }
     check::unsupported_of_update(&input)?;
+    check_external::update(&service, &input)?;
     check::daemon_count(service.daemon, input.desired_count)?;
     check::daemon_strategy(service.daemon, input.capacity_provider_strategy.as_deref())?;
+    let before = service.clone();
     if let Some(desired) = input.desired_count {
         service.desired = check::desired(desired)?;
     }
@@ -190,6 +199,7 @@ pub(crate) fn update(
         service.placement.strategy = check_run::placement(None, Some(strategy), service.launch_type)?.strategy;
     }
     check::daemon_placement(service.daemon, &service.placement)?;
+    check_external::placement(&desk.state, &service)?;
     check_deployment::read(input.deployment_configuration.as_ref(), &mut service.configuration)?;
     service.grace_seconds = check::grace(input.health_check_grace_period_seconds, service.grace_seconds)?;
     let mut new = input.force_new_deployment == Some(true);
@@ -223,7 +233,8 @@ pub(crate) fn update(
     service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
     let history = wanted.filter(|_| new).map(|definition| deployment::begin(desk, &mut service, definition));
     // A try that waits for its time is due at once when somebody has changed something.
-    if let Some(primary) = service.deployments.first_mut() {
+    let tries = if service.external { service.deployments.len() } else { 1 };
+    for primary in service.deployments.iter_mut().take(tries) {
         primary.retry_at = 0;
         if primary.rollout != Rollout::Failed {
             (primary.trouble, primary.hopeless) = (None, false);
@@ -232,7 +243,7 @@ pub(crate) fn update(
     service.steady = false;
     service.version += 1;
     let id = service.id;
-    desk.commit(Change::ServiceUpdated(Box::new(service)));
+    task_set::replace(desk, &before, service);
     history.into_iter().for_each(|history| history.commit(desk));
     Ok(ecs::UpdateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
 }
@@ -274,6 +285,7 @@ pub(crate) fn list(
         asked.is_none_or(|asked| asked == service.daemon)
             && service.status != ServiceStatus::Inactive
             && wanted.is_none_or(|wanted| wanted == Some(service.launch_type) && service.strategy.is_empty())
+            && (wanted.is_none() || !service.external || service.primary().is_some())
     });
     let rest = fitting.filter(|service| page.after().is_none_or(|after| &*service.name > after));
     let (services, next_token) = page.take(rest, |service| service.name.to_string());
@@ -298,6 +310,12 @@ pub(crate) fn delete(
             let message = "The service cannot be stopped while it is scaled above 0.";
             return Err(Fault::invalid_parameter(message));
         }
+        if input.force != Some(true) && service.external && !service.deployments.is_empty() {
+            let message = "The service cannot be stopped while deployments are active.";
+            return Err(Fault::invalid_parameter(message));
+        }
+        let sets = service.deployments.iter_mut().filter_map(|deployment| deployment.set.as_mut());
+        sets.for_each(|set| set.status = TaskSetStatus::Draining);
         service.status = ServiceStatus::Draining;
         service.desired = 0;
         service.version += 1;

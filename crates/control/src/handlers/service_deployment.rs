@@ -27,17 +27,7 @@ pub(crate) struct History {
 pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: RevisionId) -> History {
     let now = desk.now;
     let number = desk.state.next_service_deployment(service.id);
-    let revision = ServiceRevision {
-        service: service.id,
-        number: digits(desk),
-        deployment: digits(desk),
-        definition,
-        launch_type: service.launch_type,
-        strategy: service.strategy.clone(),
-        subnets: service.subnets.clone(),
-        created_at: now,
-        images: Vec::new(),
-    };
+    let revision = revision(desk, service, definition);
     let mut sources: Vec<u64> =
         service.deployments.iter().map(|older| older.revision).filter(|n| *n != 0).take(SOURCES_MAX).collect();
     sources.dedup();
@@ -66,6 +56,21 @@ pub(crate) fn begin(desk: &mut Desk, service: &mut Service, definition: Revision
     let wish = Deployment::new(revision.deployment, definition, revision.number, number, now);
     service.deploy(wish);
     History { revision, deployment }
+}
+
+/// What tasks of a new deployment of `service` are made from.
+pub(crate) fn revision(desk: &mut Desk, service: &Service, definition: RevisionId) -> ServiceRevision {
+    ServiceRevision {
+        service: service.id,
+        number: digits(desk),
+        deployment: digits(desk),
+        definition,
+        launch_type: service.launch_type,
+        strategy: service.strategy.clone(),
+        subnets: service.subnets.clone(),
+        created_at: desk.now,
+        images: Vec::new(),
+    }
 }
 
 impl History {

@@ -9,6 +9,7 @@ use model::change::Change;
 use model::cluster::Tag;
 use model::service::ServiceStatus;
 use model::tagged::Tagged;
+use model::task_set::TaskSetStatus;
 use model::{Cluster, InstanceId, State, TaskId, TaskStatus};
 use wire::{Fault, ecs};
 
@@ -145,6 +146,17 @@ fn find(state: &State, arn: &str, missing: fn(String) -> Fault) -> Result<Found,
             let message = "The specified service is inactive. Specify an active service and try again.";
             let gone = known.status == ServiceStatus::Inactive;
             Ok(Found { on: Tagged::Service(known.id), over: over(gone, message) })
+        }
+        ("task-set", [owner, name, "ecs-svc", number]) => {
+            let service = state.service_named(cluster(owner)?.id, name);
+            let known = service.and_then(|service| {
+                let sets = service.deployments.iter().filter(|deployment| deployment.set.is_some());
+                sets.into_iter().find(|set| number.parse() == Ok(set.number)).map(|set| (service.id, set))
+            });
+            let (owner, known) = known.ok_or_else(|| lost("task set"))?;
+            let message = "The specified task set is draining. Specify an active task set and try again.";
+            let gone = known.is_set(TaskSetStatus::Draining);
+            Ok(Found { on: Tagged::TaskSet(owner, known.number), over: over(gone, message) })
         }
         ("task", [owner, id]) => {
             let owner = cluster(owner)?.id;

@@ -25,6 +25,8 @@ pub(super) struct Script {
     /// How far each task was told of.
     told: BTreeMap<TaskId, TaskStatus>,
     rollouts: BTreeMap<ServiceId, (u64, Rollout)>,
+    /// Task sets that were seen, and whether they were steady.
+    sets: BTreeMap<(ServiceId, u64), bool>,
     touched: BTreeSet<InstanceId>,
     peaks: BTreeMap<InstanceId, Peak>,
     absent: BTreeSet<InstanceId>,
@@ -72,6 +74,7 @@ impl Script {
             }
             Change::ServiceCreated(service) | Change::ServiceUpdated(service) => {
                 self.note_rollout(at, service);
+                self.note_sets(at, service);
                 None
             }
             _ => None,
@@ -79,7 +82,7 @@ impl Script {
     }
 
     fn note_rollout(&mut self, at: Millis, service: &model::service::Service) {
-        let Some(primary) = service.primary() else { return };
+        let Some(primary) = service.primary().filter(|_| !service.external) else { return };
         let now = (primary.number, primary.rollout);
         if self.rollouts.insert(service.id, now) != Some(now) && primary.rollout == Rollout::Completed {
             self.steps.push(PlanStep {
@@ -89,6 +92,21 @@ impl Script {
                 detail: Some(format!("deployment of {} tasks", service.desired)),
                 ..PlanStep::default()
             });
+        }
+    }
+
+    fn note_sets(&mut self, at: Millis, service: &model::service::Service) {
+        let sets = service.deployments.iter().filter_map(|known| Some((known, known.set.as_ref()?.steady)));
+        for (deployment, steady) in sets {
+            if self.sets.insert((service.id, deployment.number), steady) == Some(false) && steady {
+                self.steps.push(PlanStep {
+                    at_ms: i64::try_from(at).ok(),
+                    action: Some("STEADY".to_owned()),
+                    service: Some(service.name.to_string()),
+                    detail: Some(format!("task set of {} tasks", deployment.computed(service.desired))),
+                    ..PlanStep::default()
+                });
+            }
         }
     }
 
@@ -159,6 +177,19 @@ impl Script {
         let absent = |id: &InstanceId| {
             format!("container instance {id} is not connected: what is to happen there waits until it is, or is lost")
         };
-        self.rollouts.keys().filter_map(open).chain(self.absent.iter().map(absent)).collect()
+        let unsteady = |(id, number): &(ServiceId, u64)| {
+            let service = state.services.get(id)?;
+            let deployment = service.deployments.iter().find(|known| known.number == *number)?;
+            if deployment.set.as_ref()?.steady {
+                return None;
+            }
+            let tasks = state.live_deployment_tasks(*id, *number);
+            let live = tasks.filter(|task| task.desired == Desired::Running).count();
+            let (name, wanted) = (&service.name, deployment.computed(service.desired));
+            let why = deployment.trouble.as_deref().unwrap_or("its tasks do not become healthy");
+            Some(format!("service {name}: {live} of {wanted} tasks of a task set: {why}"))
+        };
+        let sets = self.sets.keys().filter_map(unsteady);
+        self.rollouts.keys().filter_map(open).chain(sets).chain(self.absent.iter().map(absent)).collect()
     }
 }

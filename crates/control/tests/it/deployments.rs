@@ -51,7 +51,7 @@ impl Desk {
         self.call(node(), "SubmitTaskStateChange", report).unwrap();
     }
 
-    fn events(&mut self) -> Vec<String> {
+    pub fn events(&mut self) -> Vec<String> {
         let shown = self.describe();
         shown["events"].as_array().unwrap().iter().map(|event| text(event, "/message").to_owned()).collect()
     }

@@ -10,6 +10,7 @@ mod ports;
 mod protection;
 mod services;
 mod tags;
+mod task_sets;
 
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use link::acs::{ToAgent, ToControl};

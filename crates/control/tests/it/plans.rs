@@ -7,7 +7,7 @@ use wire::http::Call;
 use wire::{Fault, ToJson, ecs};
 
 impl Desk {
-    fn plan(&self, operation: &str, input: Value) -> Result<Value, Fault> {
+    pub fn plan(&self, operation: &str, input: Value) -> Result<Value, Fault> {
         let operation = ecs::Operation::from_name(operation).unwrap();
         let call = Call::Ecs(ecs::Request::decode(operation, input.to_string().as_bytes())?);
         let plan = self.control.stage(self.now).rehearse(&operator(), call)?;

@@ -263,11 +263,18 @@ async fn settled(target: &Target, client: &Client, mut service: ecs::Service) ->
         progress.set_message(standing(&service));
         progress.tick();
         let deployments = service.deployments.as_deref().unwrap_or_default();
-        let stable = deployments.len() == 1 && service.running_count == service.desired_count;
+        let stable = match &service.task_sets {
+            Some(sets) => sets.iter().all(|set| set.stability_status == Some(ecs::StabilityStatus::SteadyState)),
+            None => {
+                let completed = |deployment: &ecs::Deployment| {
+                    deployment.rollout_state.as_ref().is_none_or(|state| state.as_str() == "COMPLETED")
+                };
+                let count = service.running_count == service.desired_count;
+                deployments.len() == 1 && count && completed(&deployments[0])
+            }
+        };
         match service.status.as_deref() {
-            Some("ACTIVE")
-                if stable && deployments[0].rollout_state.as_ref().is_none_or(|s| s.as_str() == "COMPLETED") =>
-            {
+            Some("ACTIVE") if stable => {
                 progress.finish_and_clear();
                 return Ok(service);
             }

@@ -71,3 +71,10 @@ fn deployments_fail_fast_stop_pause_and_go_back() {
     python(&gantry, "deployments.py");
     gantry.take_down();
 }
+
+#[test]
+fn task_sets_share_a_service_and_one_takes_over() {
+    let gantry = Gantry::up();
+    python(&gantry, "task_sets.py");
+    gantry.take_down();
+}

@@ -9,10 +9,12 @@ const HANDLED: &[&str] = &[
     "CreateCapacityProvider",
     "CreateCluster",
     "CreateService",
+    "CreateTaskSet",
     "DeleteAttributes",
     "DeleteCapacityProvider",
     "DeleteCluster",
     "DeleteService",
+    "DeleteTaskSet",
     "DeregisterContainerInstance",
     "DeregisterTaskDefinition",
     "DescribeCapacityProviders",
@@ -22,6 +24,7 @@ const HANDLED: &[&str] = &[
     "DescribeServiceRevisions",
     "DescribeServices",
     "DescribeTaskDefinition",
+    "DescribeTaskSets",
     "DescribeTasks",
     "DiscoverPollEndpoint",
     "GetTaskProtection",
@@ -50,7 +53,9 @@ const HANDLED: &[&str] = &[
     "UpdateCapacityProvider",
     "UpdateContainerInstancesState",
     "UpdateService",
+    "UpdateServicePrimaryTaskSet",
     "UpdateTaskProtection",
+    "UpdateTaskSet",
 ];
 
 /// The least that a shape takes.

@@ -14,6 +14,7 @@ mod service;
 mod service_deployment;
 mod task;
 mod task_definition;
+mod task_set;
 
 use crate::Millis;
 use crate::cluster::Tag;

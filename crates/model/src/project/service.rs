@@ -62,7 +62,11 @@ impl State {
     pub fn project_service(&self, service: &Service, with_tags: bool, health: Health) -> ecs::Service {
         let (running, pending) = self.service_counts(service, None, health);
         let definition = service.primary().map(|deployment| self.task_definition_arn(deployment.definition));
-        let deployments = service.deployments.iter().enumerate();
+        let deployments = service.deployments.iter().enumerate().filter(|(_, deployment)| deployment.set.is_none());
+        // Without a PRIMARY task set there is nothing to show of one.
+        let made = !service.external || service.primary().is_some();
+        let sets = service.deployments.iter().filter_map(|set| self.project_task_set(service, set, with_tags, health));
+        let platform = |text| platform(service.launch_type, text).filter(|_| made);
         let event = |event: &crate::service::Event| ecs::ServiceEvent {
             id: Some(format!("{:08x}-{:04x}-4000-8000-{:012x}", service.id.0, 0, event.number)),
             created_at: super::time(event.at),
@@ -78,10 +82,11 @@ impl State {
             desired_count: Some(count(service.desired)),
             running_count: Some(count(running)),
             pending_count: Some(count(pending)),
-            launch_type: service.strategy.is_empty().then(|| launch_type(service.launch_type)),
-            capacity_provider_strategy: shown_strategy(&service.strategy),
-            platform_version: platform(service.launch_type, "1.4.0"),
-            platform_family: platform(service.launch_type, "Linux"),
+            launch_type: (made && service.strategy.is_empty()).then(|| launch_type(service.launch_type)),
+            capacity_provider_strategy: shown_strategy(&service.strategy).filter(|_| made),
+            platform_version: platform("1.4.0"),
+            platform_family: platform("Linux"),
+            task_sets: service.external.then(|| sets.collect()),
             task_definition: definition,
             deployment_configuration: Some(configuration(
                 (service.minimum_healthy, service.maximum),
@@ -93,12 +98,17 @@ impl State {
             created_by: Some(service.created_by.to_string()),
             placement_constraints: Some(service.placement.shown_constraints()),
             placement_strategy: Some(service.placement.shown_strategy()),
-            network_configuration: self.network_configuration(&service.subnets),
+            network_configuration: self.network_configuration(&service.subnets).filter(|_| made),
             scheduling_strategy: Some(match service.daemon {
                 true => ecs::SchedulingStrategy::Daemon,
                 false => ecs::SchedulingStrategy::Replica,
             }),
-            deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::Ecs }),
+            deployment_controller: Some(ecs::DeploymentController {
+                r#type: match service.external {
+                    true => ecs::DeploymentControllerType::External,
+                    false => ecs::DeploymentControllerType::Ecs,
+                },
+            }),
             tags: with_tags.then(|| super::tags(&service.tags)),
             enable_ecs_managed_tags: Some(service.managed_tags),
             propagate_tags: Some(match service.propagate {

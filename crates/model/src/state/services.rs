@@ -73,6 +73,16 @@ impl State {
         vec![Touched::ServiceRevision(key.0, key.1)]
     }
 
+    /// Adds a revision. Task sets come and go without service deployments, which is when those that nothing names any
+    /// more go otherwise.
+    pub(super) fn add_service_revision(&mut self, revision: &ServiceRevision) -> Vec<Touched> {
+        let mut touched = self.put_service_revision(revision.clone());
+        if self.services.get(&revision.service).is_some_and(|service| service.external) {
+            touched.extend(self.drop_unnamed_revisions(revision.service));
+        }
+        touched
+    }
+
     pub(super) fn resolve_service_revision(
         &mut self,
         service: ServiceId,

@@ -9,6 +9,7 @@ mod drain;
 mod notes;
 mod progress;
 mod rolling;
+mod sets;
 mod settle;
 mod tasks;
 
@@ -40,6 +41,13 @@ pub struct Plan {
     pub wake: Option<Millis>,
 }
 
+impl Plan {
+    /// It starts or stops something.
+    pub fn moves(&self) -> bool {
+        self.starts > 0 || !self.stops.is_empty()
+    }
+}
+
 /// The next step of a service.
 pub fn reconcile(state: &State, id: ServiceId, health: Health) -> Plan {
     let Some(service) = state.services.get(&id) else { return Plan::default() };
@@ -47,6 +55,7 @@ pub fn reconcile(state: &State, id: ServiceId, health: Health) -> Plan {
         ServiceStatus::Inactive => Plan::default(),
         ServiceStatus::Draining => drain::step(state, service, health),
         ServiceStatus::Active if service.daemon => daemon::step(state, service, health),
+        ServiceStatus::Active if service.external => sets::step(state, service, health),
         ServiceStatus::Active => rolling::step(state, service, health),
     }
 }
@@ -55,6 +64,8 @@ pub fn reconcile(state: &State, id: ServiceId, health: Health) -> Plan {
 struct Draft {
     service: Service,
     deployment: Option<ServiceDeployment>,
+    /// What is spoken of: the service's name, and its task set's.
+    subject: String,
     events: Vec<String>,
 }
 
@@ -62,12 +73,12 @@ impl Draft {
     fn new(state: &State, service: &Service) -> Self {
         let history = service.primary().map_or(0, |primary| primary.history);
         let deployment = state.service_deployments.get(&(service.id, history)).cloned();
-        Self { service: service.clone(), deployment, events: Vec::new() }
+        Self { service: service.clone(), deployment, subject: service.name.to_string(), events: Vec::new() }
     }
 
-    /// Adds an event; the words follow the service's name.
+    /// Adds an event; the words follow the name of what is spoken of.
     fn say(&mut self, words: impl std::fmt::Display) {
-        self.events.push(format!("(service {}) {words}", self.service.name));
+        self.events.push(format!("(service {}) {words}", self.subject));
     }
 
     /// Puts what has changed into the plan.

@@ -30,14 +30,15 @@ pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<Strin
 
 /// Notes that a task could not be placed. The words are said once; the next try is due a second later, or when something
 /// of the service changes.
-pub fn note_unplaced(service: &mut Service, code: &str, why: &str, now: Millis) -> Option<String> {
+pub fn note_unplaced(service: &mut Service, number: u64, code: &str, why: &str, now: Millis) -> Option<String> {
     const AGAIN_MS: Millis = 1_000;
-    let deployment = service.deployments.first_mut()?;
+    let deployment = service.deployments.iter_mut().find(|deployment| deployment.number == number)?;
     deployment.retry_at = now + AGAIN_MS;
     service.version += 1;
     // Other numbers are the same trouble.
     let trouble = format!("{code}: {why}");
     let said = deployment.trouble.as_deref().is_some_and(|known| known.starts_with(&format!("{code}: ")));
     deployment.trouble = Some(trouble.into());
-    (!said).then(|| format!("(service {}) was unable to place a task because {why}.", service.name))
+    let subject = deployment.subject(&service.name);
+    (!said).then(|| format!("(service {subject}) was unable to place a task because {why}."))
 }

@@ -26,7 +26,7 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
 }
 
 /// What is started and stopped. Those that fail their checks and are to go.
-fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+pub(super) fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
     let service = &draft.service;
     let given_up = tasks.deployment(service).is_none_or(|deployment| deployment.rollout == Rollout::Failed);
     stop_surplus(service, tasks, plan);

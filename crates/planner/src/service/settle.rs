@@ -24,26 +24,12 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
         service.steady = false;
         return;
     }
-    let stuck = is_stuck(service, tasks, plan);
-    let bounds = format!("minimumHealthyPercent {} and maximumPercent {}", service.minimum_healthy, service.maximum);
+    if trouble(draft, tasks, plan) {
+        return;
+    }
+    let service = &mut draft.service;
     let (desired, alone) = (service.desired, service.deployments.len() == 1);
     let Some(primary) = service.deployments.first_mut() else { return };
-    let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
-    if stuck && primary.trouble.as_deref() != Some(&why) {
-        primary.trouble = Some(why.as_str().into());
-        draft.say(format_args!("the deployment cannot go on: {why}."));
-        return;
-    }
-    if let Some(why) = waits_for_protected(tasks, desired).filter(|_| plan.stops.is_empty() && plan.starts == 0)
-        && primary.trouble.as_deref() != Some(&why)
-    {
-        primary.trouble = Some(why.as_str().into());
-        let id = primary.id();
-        draft.say(format_args!(
-            "was unable to reach steady state because task set (taskSet {id}) was unable to scale in. Reason: {why}"
-        ));
-        return;
-    }
     forgive(primary, tasks, desired, now);
     let failed = primary.rollout == Rollout::Failed;
     let sure = !failed && !primary.doubtful && plan.stops.is_empty();
@@ -67,6 +53,32 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
     }
 }
 
+/// Says why nothing moves, when something should, and has not been said: bounds that allow no step, protected tasks.
+pub(super) fn trouble(draft: &mut Draft, tasks: &Tasks<'_>, plan: &Plan) -> bool {
+    let service = &mut draft.service;
+    let stuck = is_stuck(service, tasks, plan);
+    let bounds = format!("minimumHealthyPercent {} and maximumPercent {}", service.minimum_healthy, service.maximum);
+    let desired = service.desired;
+    let Some(primary) = service.deployments.first_mut() else { return false };
+    let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
+    if stuck && primary.trouble.as_deref() != Some(&why) {
+        primary.trouble = Some(why.as_str().into());
+        draft.say(format_args!("the deployment cannot go on: {why}."));
+        return true;
+    }
+    if let Some(why) = waits_for_protected(tasks, desired).filter(|_| !plan.moves())
+        && primary.trouble.as_deref() != Some(&why)
+    {
+        primary.trouble = Some(why.as_str().into());
+        let id = primary.id();
+        draft.say(format_args!(
+            "was unable to reach steady state because task set (taskSet {id}) was unable to scale in. Reason: {why}"
+        ));
+        return true;
+    }
+    false
+}
+
 /// Why tasks that are to go stay: the words are ECS's.
 fn waits_for_protected(tasks: &Tasks<'_>, desired: u32) -> Option<String> {
     let surplus = tasks.primary.len() as u32 > desired;
@@ -76,7 +88,7 @@ fn waits_for_protected(tasks: &Tasks<'_>, desired: u32) -> Option<String> {
 }
 
 /// A task that has settled makes good for those that failed before it, and so does it when none is wanted any more.
-fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, desired: u32, now: Millis) {
+pub(super) fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, desired: u32, now: Millis) {
     let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
     if (primary.failures > 0 || primary.doubtful) && (desired == 0 || tasks.primary.iter().any(settled)) {
         (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
@@ -126,7 +138,7 @@ fn complete(draft: &mut Draft, now: Millis) {
 fn is_stuck(service: &Service, tasks: &Tasks<'_>, plan: &Plan) -> bool {
     let missing = (tasks.primary.len() as u32) < service.desired;
     let coming = tasks.healthy(&tasks.primary) < tasks.primary.len() as u32;
-    let idle = plan.starts == 0 && plan.stops.is_empty();
+    let idle = !plan.moves();
     let full = tasks.live() >= service.upper_bound();
     missing && idle && !coming && full && !tasks.older.is_empty()
 }

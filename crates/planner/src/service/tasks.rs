@@ -30,7 +30,18 @@ pub(super) struct Tasks<'a> {
 impl<'a> Tasks<'a> {
     /// Those of the deployment `acting`, and the others.
     pub fn sort(state: &'a State, service: &Service, acting: Option<u64>, health: Health) -> Self {
-        let live = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
+        Self::among(state, service, state.live_service_tasks(service.id), acting, health)
+    }
+
+    /// The same of some of its tasks.
+    pub fn among(
+        state: &'a State,
+        service: &Service,
+        live: impl Iterator<Item = &'a Task> + Clone,
+        acting: Option<u64>,
+        health: Health,
+    ) -> Self {
+        let live = live.filter(|task| task.desired == Desired::Running);
         let away = |task: &&Task| task.instance.and_then(|id| state.instances.get(&id)).and_then(Instance::away_until);
         let next_loss = live.clone().filter_map(|task| away(&task)).filter(|at| *at > health.now).min();
         // A task of a DAEMON service has no other place.
