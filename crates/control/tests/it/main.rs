@@ -316,10 +316,10 @@ fn bad_input_is_refused_with_awss_codes() {
             "Region",
         ),
         (
-            "CreateTaskSet",
-            json!({"service": "s", "cluster": "c", "taskDefinition": "t"}),
-            "UnsupportedFeatureException",
-            "CreateTaskSet",
+            "ExecuteCommand",
+            json!({"command": "x", "interactive": true, "task": "t"}),
+            "ClientException",
+            "ExecuteCommand",
         ),
     ];
     for (operation, input, code, words) in cases {

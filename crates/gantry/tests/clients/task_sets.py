@@ -8,11 +8,15 @@ from botocore.exceptions import ClientError
 ecs = boto3.client("ecs")
 
 
+# A first process that does not ask for it hears no SIGTERM.
+LOOP = "trap 'exit 0' TERM; sleep 600 & wait"
+
+
 def register(tag):
     ecs.register_task_definition(
         family="app",
         containerDefinitions=[
-            {"name": "main", "image": "busybox", "memory": 32, "command": ["sh", "-c", f"echo {tag}; exec sleep 600"]}
+            {"name": "main", "image": "busybox", "memory": 32, "command": ["sh", "-c", LOOP, tag]}
         ],
     )
 
