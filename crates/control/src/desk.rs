@@ -248,6 +248,8 @@ impl Desk {
         tasks.into_iter().for_each(|id| self.commit(Change::TaskForgotten(id)));
         let services: Vec<_> = self.state.expired_services(self.now).take(SLICE).collect();
         services.into_iter().for_each(|id| self.commit(Change::ServiceForgotten(id)));
+        let definitions: Vec<_> = self.state.expired_definitions(self.now).take(SLICE).collect();
+        definitions.into_iter().for_each(|id| self.commit(Change::TaskDefinitionForgotten(id)));
         let lapsed = self.state.lapsed_tokens(self.now).take(SLICE);
         let tokens: Vec<_> = lapsed.map(|(cluster, token)| (cluster, token.into())).collect();
         tokens.into_iter().for_each(|(cluster, token)| self.commit(Change::ClientTokenLapsed { cluster, token }));

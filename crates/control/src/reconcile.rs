@@ -128,6 +128,7 @@ pub(crate) fn order(desk: &Desk, service: &Service, number: u64) -> Option<(Orde
         group: None,
         started_by: None,
         tags,
+        execute_command: service.execute_command,
     };
     Some((order, strategy))
 }

@@ -1,8 +1,8 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    agent, attribute, capacity_provider, cluster, explain, gantry as own, instance, log_group, network, protection,
-    run, service, service_deployment, tag, task, task_definition, task_set,
+    account_setting, agent, attribute, capacity_provider, cluster, explain, gantry as own, instance, log_group,
+    network, protection, run, service, service_deployment, tag, task, task_definition, task_set,
 };
 use crate::{Caller, Control};
 use wire::{Fault, ec2, ecs, gantry, logs, sts};
@@ -23,6 +23,12 @@ impl ecs::Ecs<Caller> for Control {
         describe_clusters(ecs::DescribeClustersRequest) -> ecs::DescribeClustersResponse = cluster::describe;
         list_clusters(ecs::ListClustersRequest) -> ecs::ListClustersResponse = cluster::list;
         delete_cluster(ecs::DeleteClusterRequest) -> ecs::DeleteClusterResponse = cluster::delete;
+        update_cluster(ecs::UpdateClusterRequest) -> ecs::UpdateClusterResponse = cluster::update;
+        update_cluster_settings(ecs::UpdateClusterSettingsRequest) -> ecs::UpdateClusterSettingsResponse = cluster::update_settings;
+        list_account_settings(ecs::ListAccountSettingsRequest) -> ecs::ListAccountSettingsResponse = account_setting::list;
+        put_account_setting(ecs::PutAccountSettingRequest) -> ecs::PutAccountSettingResponse = account_setting::put;
+        put_account_setting_default(ecs::PutAccountSettingDefaultRequest) -> ecs::PutAccountSettingDefaultResponse = account_setting::put_default;
+        delete_account_setting(ecs::DeleteAccountSettingRequest) -> ecs::DeleteAccountSettingResponse = account_setting::delete;
         tag_resource(ecs::TagResourceRequest) -> ecs::TagResourceResponse = tag::tag;
         untag_resource(ecs::UntagResourceRequest) -> ecs::UntagResourceResponse = tag::untag;
         list_tags_for_resource(ecs::ListTagsForResourceRequest) -> ecs::ListTagsForResourceResponse = tag::list;
@@ -38,22 +44,26 @@ impl ecs::Ecs<Caller> for Control {
         list_task_definitions(ecs::ListTaskDefinitionsRequest) -> ecs::ListTaskDefinitionsResponse = task_definition::list;
         list_task_definition_families(ecs::ListTaskDefinitionFamiliesRequest) -> ecs::ListTaskDefinitionFamiliesResponse = task_definition::list_families;
         deregister_task_definition(ecs::DeregisterTaskDefinitionRequest) -> ecs::DeregisterTaskDefinitionResponse = task_definition::deregister;
+        delete_task_definitions(ecs::DeleteTaskDefinitionsRequest) -> ecs::DeleteTaskDefinitionsResponse = task_definition::delete;
         run_task(ecs::RunTaskRequest) -> ecs::RunTaskResponse = run::run_task;
         start_task(ecs::StartTaskRequest) -> ecs::StartTaskResponse = run::start_task;
         stop_task(ecs::StopTaskRequest) -> ecs::StopTaskResponse = task::stop;
         describe_tasks(ecs::DescribeTasksRequest) -> ecs::DescribeTasksResponse = task::describe;
+        execute_command(ecs::ExecuteCommandRequest) -> ecs::ExecuteCommandResponse = task::execute_command;
         list_tasks(ecs::ListTasksRequest) -> ecs::ListTasksResponse = task::list;
         register_container_instance(ecs::RegisterContainerInstanceRequest) -> ecs::RegisterContainerInstanceResponse = instance::register;
         describe_container_instances(ecs::DescribeContainerInstancesRequest) -> ecs::DescribeContainerInstancesResponse = instance::describe;
         list_container_instances(ecs::ListContainerInstancesRequest) -> ecs::ListContainerInstancesResponse = instance::list;
         deregister_container_instance(ecs::DeregisterContainerInstanceRequest) -> ecs::DeregisterContainerInstanceResponse = instance::deregister;
         update_container_instances_state(ecs::UpdateContainerInstancesStateRequest) -> ecs::UpdateContainerInstancesStateResponse = instance::update_state;
+        update_container_agent(ecs::UpdateContainerAgentRequest) -> ecs::UpdateContainerAgentResponse = instance::update_agent;
         put_attributes(ecs::PutAttributesRequest) -> ecs::PutAttributesResponse = attribute::put;
         delete_attributes(ecs::DeleteAttributesRequest) -> ecs::DeleteAttributesResponse = attribute::delete;
         list_attributes(ecs::ListAttributesRequest) -> ecs::ListAttributesResponse = attribute::list;
         create_service(ecs::CreateServiceRequest) -> ecs::CreateServiceResponse = service::create;
         update_service(ecs::UpdateServiceRequest) -> ecs::UpdateServiceResponse = service::update;
         describe_services(ecs::DescribeServicesRequest) -> ecs::DescribeServicesResponse = service::describe;
+        list_services_by_namespace(ecs::ListServicesByNamespaceRequest) -> ecs::ListServicesByNamespaceResponse = service::list_by_namespace;
         list_services(ecs::ListServicesRequest) -> ecs::ListServicesResponse = service::list;
         delete_service(ecs::DeleteServiceRequest) -> ecs::DeleteServiceResponse = service::delete;
         describe_service_deployments(ecs::DescribeServiceDeploymentsRequest) -> ecs::DescribeServiceDeploymentsResponse = service_deployment::describe;

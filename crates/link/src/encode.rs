@@ -77,12 +77,18 @@ fn unable(state: &State, task: &Task) -> Option<String> {
 }
 
 /// Where the container's output goes, when its definition says so: the options with the prefix made a stream's name.
-fn log_config(task: &Task, defined: &ecs::ContainerDefinition) -> Option<acs::LogConfig> {
+fn log_config(state: &State, task: &Task, defined: &ecs::ContainerDefinition) -> Option<acs::LogConfig> {
     let log = defined.log_configuration.as_ref()?;
     let mut config = log.options.clone().unwrap_or_default();
     if let Some(prefix) = config.remove("awslogs-stream-prefix").filter(|prefix| !prefix.is_empty()) {
         let name = defined.name.as_deref().unwrap_or_default();
         config.insert("awslogs-stream".to_owned(), format!("{prefix}/{name}/{}", task.id));
+    }
+    // The operator, the account's root, runs every task.
+    let mode = || state.effective_setting(&state.scope().root(), ecs::SettingName::DefaultLogDriverMode).to_owned();
+    // A buffer has a size where nothing blocks.
+    if !config.contains_key("max-buffer-size") {
+        config.entry("mode".to_owned()).or_insert_with(mode);
     }
     Some(acs::LogConfig { driver: log.log_driver.as_str().to_owned(), config })
 }
@@ -126,7 +132,7 @@ fn container(
         mount_points: defined.mount_points.as_deref().unwrap_or_default().iter().map(mount_point).collect(),
         volumes_from: defined.volumes_from.as_deref().unwrap_or_default().iter().map(volume_from).collect(),
         port_mappings: port_mappings(mode, defined).into_iter().map(port_mapping).collect(),
-        docker_config: docker_config(task, mode, defined, reservation),
+        docker_config: docker_config(state, task, mode, defined, reservation),
         name,
     }
 }
@@ -170,6 +176,7 @@ fn port_mapping(mapping: PortMapping) -> acs::PortMapping {
 }
 
 fn docker_config(
+    state: &State,
     task: &Task,
     mode: Option<ecs::NetworkMode>,
     defined: &ecs::ContainerDefinition,
@@ -214,7 +221,7 @@ fn docker_config(
         extra_hosts: hosts.iter().map(|host| format!("{}:{}", host.hostname, host.ip_address)).collect(),
         shm_size: linux.and_then(|linux| linux.shared_memory_size).map(|mib| i64::from(mib) * MIB),
         tmpfs: linux.and_then(|linux| linux.tmpfs.as_deref()).unwrap_or_default().iter().map(tmpfs).collect(),
-        log_config: log_config(task, defined),
+        log_config: log_config(state, task, defined),
     };
     acs::DockerConfig { version: DOCKER_API.to_owned(), config: json(&config), host_config: json(&host_config) }
 }

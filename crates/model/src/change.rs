@@ -1,6 +1,7 @@
 //! The only way to alter state. Every change carries all it needs, so that applying it reads no clock and decides nothing.
 
 use crate::Millis;
+use crate::account_setting::AccountSetting;
 use crate::capacity_provider::CapacityProvider;
 use crate::cluster::{Cluster, Tag};
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
@@ -41,6 +42,24 @@ pub enum Change {
         id: RevisionId,
         /// When.
         at: Millis,
+    },
+    /// A revision is to be deleted.
+    TaskDefinitionDeleteRequested {
+        /// Which.
+        id: RevisionId,
+        /// When.
+        at: Millis,
+    },
+    /// A deleted revision is shown no longer.
+    TaskDefinitionForgotten(RevisionId),
+    /// A principal chose what an account setting is for it.
+    AccountSettingPut(Box<AccountSetting>),
+    /// A principal's choice was taken back.
+    AccountSettingDeleted {
+        /// Whose.
+        principal: Box<str>,
+        /// Of which setting.
+        name: Box<str>,
     },
     /// An agent registered its host, for the first time or again.
     InstanceRegistered(Box<Instance>),

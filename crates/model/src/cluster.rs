@@ -26,6 +26,9 @@ pub struct Cluster {
     /// The strategy of requests that say neither a strategy nor a launch type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategy: Vec<StrategyItem>,
+    /// How commands are executed in its containers: the wire's `executeCommandConfiguration`, JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execute_command: Option<Box<str>>,
     /// Raised by each change.
     pub version: u64,
 }

@@ -2,6 +2,7 @@
 //! to AWS's shapes. No IO, no clock, no entropy: what happens is decided elsewhere and arrives here as a `Change`.
 #![forbid(unsafe_code)]
 
+pub mod account_setting;
 pub mod arn;
 pub mod audit;
 pub mod capacity_provider;

@@ -33,6 +33,7 @@ pub struct BadRow {
 
 const META: &str = "meta";
 const CLUSTER: &str = "cluster";
+const ACCOUNT_SETTING: &str = "account-setting";
 const CAPACITY_PROVIDER: &str = "capacity-provider";
 const FAMILY: &str = "family";
 const DEFINITION: &str = "task-definition";
@@ -67,6 +68,10 @@ impl State {
         let (kind, key, value) = match touched {
             Touched::Meta => (META, Vec::new(), encode(Some(self.meta()))),
             Touched::Cluster(id) => (CLUSTER, id.0.to_be_bytes().to_vec(), encode(self.clusters.get(id))),
+            Touched::AccountSetting(principal, name) => {
+                let setting = self.account_settings.get(&(principal.clone(), name.clone()));
+                (ACCOUNT_SETTING, [principal.as_bytes(), b"\0", name.as_bytes()].concat(), encode(setting))
+            }
             Touched::CapacityProvider(name) => {
                 (CAPACITY_PROVIDER, name.as_bytes().to_vec(), encode(self.capacity_providers.get(name)))
             }
@@ -99,6 +104,8 @@ impl State {
     pub fn rows(&self) -> Vec<Row> {
         let mut touched = vec![Touched::Meta];
         touched.extend(self.clusters.keys().map(|id| Touched::Cluster(*id)));
+        let settings = self.account_settings.keys().cloned();
+        touched.extend(settings.map(|(principal, name)| Touched::AccountSetting(principal, name)));
         touched.extend(self.capacity_providers.keys().map(|name| Touched::CapacityProvider(name.clone())));
         touched.extend(self.families.keys().map(|id| Touched::Family(*id)));
         touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
@@ -146,6 +153,7 @@ impl Loader {
 fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
     match kind {
         CLUSTER => drop(state.put_cluster(decode(kind, value)?)),
+        ACCOUNT_SETTING => drop(state.put_account_setting(decode(kind, value)?)),
         CAPACITY_PROVIDER => drop(state.put_capacity_provider(decode(kind, value)?)),
         FAMILY => state.put_family(decode(kind, value)?),
         DEFINITION => {

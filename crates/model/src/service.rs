@@ -177,6 +177,9 @@ pub struct Service {
     /// Its tasks get `aws:ecs:` tags.
     #[serde(default)]
     pub managed_tags: bool,
+    /// Commands may be executed in the containers of its tasks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub execute_command: bool,
     /// Who created it, as an ARN.
     pub created_by: Box<str>,
     /// A digest of the request that created it, to tell a repetition.

@@ -4,6 +4,7 @@
 //! same state.
 
 use crate::Millis;
+use crate::account_setting::AccountSetting;
 use crate::arn::Scope;
 use crate::capacity_provider::CapacityProvider;
 use crate::change::{Change, ClientToken};
@@ -26,9 +27,11 @@ use std::net::Ipv4Addr;
 
 mod addresses;
 mod counts;
+mod definitions;
 mod keys;
 mod lists;
 mod services;
+mod settings;
 
 pub use counts::Counts;
 use keys::{Keys, Shelf};
@@ -58,6 +61,8 @@ pub struct State {
     meta: Meta,
     /// All clusters, deleted ones too.
     pub clusters: BTreeMap<ClusterId, Cluster>,
+    /// What principals have chosen, by principal and name.
+    pub account_settings: BTreeMap<(Box<str>, Box<str>), AccountSetting>,
     /// All capacity providers that somebody made, deleted ones too.
     pub capacity_providers: BTreeMap<Box<str>, CapacityProvider>,
     /// All families.
@@ -94,6 +99,9 @@ pub(crate) struct Index {
     instance_tasks: BTreeSet<(InstanceId, Shelf, TaskId)>,
     /// How many that are not STOPPED were asked of a capacity provider.
     provider_tasks: BTreeMap<(ClusterId, Box<str>), u32>,
+    /// How many tasks and service revisions were made from each revision.
+    pub(crate) definition_uses: BTreeMap<RevisionId, u32>,
+    pub(crate) deletions: BTreeSet<(Millis, RevisionId)>,
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
@@ -124,6 +132,8 @@ pub enum Touched {
     Meta,
     /// A cluster.
     Cluster(ClusterId),
+    /// An account setting: its principal and name.
+    AccountSetting(Box<str>, Box<str>),
     /// A capacity provider.
     CapacityProvider(Box<str>),
     /// A family.
@@ -154,6 +164,7 @@ impl State {
         Self {
             meta,
             clusters: BTreeMap::new(),
+            account_settings: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             families: BTreeMap::new(),
             definitions: BTreeMap::new(),
@@ -180,12 +191,11 @@ impl State {
             Change::ClusterDeleted(id) => self.alter_cluster(*id, |cluster| cluster.active = false),
             Change::CapacityProviderPut(provider) => self.put_capacity_provider((**provider).clone()),
             Change::TaskDefinitionRegistered { family, definition } => self.register(family, definition),
-            Change::TaskDefinitionDeregistered { id, at } => {
-                let Some(definition) = self.definitions.get_mut(id) else { return Vec::new() };
-                definition.active = false;
-                definition.deregistered_at = Some(*at);
-                vec![Touched::Definition(*id)]
-            }
+            Change::TaskDefinitionDeregistered { id, at } => self.deregister(*id, *at),
+            Change::TaskDefinitionDeleteRequested { id, at } => self.delete_definition(*id, *at),
+            Change::TaskDefinitionForgotten(id) => self.forget_definition(*id),
+            Change::AccountSettingPut(setting) => self.put_account_setting((**setting).clone()),
+            Change::AccountSettingDeleted { principal, name } => self.remove_account_setting(principal, name),
             Change::InstanceRegistered(instance) => self.put_instance((**instance).clone()),
             Change::InstanceConnection { id, connected, at, versions } => self.alter_instance(*id, |instance| {
                 instance.connected = *connected;
@@ -261,22 +271,6 @@ impl State {
         vec![Touched::Cluster(id)]
     }
 
-    fn register(&mut self, family: &str, definition: &TaskDefinition) -> Vec<Touched> {
-        let RevisionId { family: id, revision } = definition.id;
-        self.put_family(Family { id, name: family.into(), latest: revision });
-        self.put_definition(definition.clone());
-        vec![Touched::Family(id), Touched::Definition(definition.id)]
-    }
-
-    pub(crate) fn put_family(&mut self, family: Family) {
-        self.index.family_names.insert(family.name.clone(), family.id);
-        self.families.insert(family.id, family);
-    }
-
-    pub(crate) fn put_definition(&mut self, definition: TaskDefinition) {
-        self.definitions.insert(definition.id, definition);
-    }
-
     pub(crate) fn put_instance(&mut self, instance: Instance) -> Vec<Touched> {
         let id = instance.id;
         self.index.cluster_instances.insert((instance.cluster, id));
@@ -295,8 +289,12 @@ impl State {
 
     pub(crate) fn put_task(&mut self, task: Task) -> Vec<Touched> {
         let (id, new) = (task.id, Keys::of(&task));
+        let definition = task.definition;
         let old = self.tasks.insert(id, task).map(|old| Keys::of(&old));
         self.shift(id, old.as_ref(), Some(&new));
+        if old.is_none() {
+            self.use_definition(definition);
+        }
         vec![Touched::Task(id)]
     }
 
@@ -313,6 +311,7 @@ impl State {
     fn forget_task(&mut self, id: TaskId) -> Vec<Touched> {
         let Some(task) = self.tasks.remove(&id) else { return Vec::new() };
         self.shift(id, Some(&Keys::of(&task)), None);
+        self.release_definition(task.definition);
         vec![Touched::Task(id)]
     }
 
@@ -355,23 +354,6 @@ impl State {
     /// The number of the next new family.
     pub fn next_family(&self) -> FamilyId {
         FamilyId(self.families.last_key_value().map_or(0, |(id, _)| id.0 + 1))
-    }
-
-    /// The family of that name.
-    pub fn family_named(&self, name: &str) -> Option<&Family> {
-        self.families.get(self.index.family_names.get(name)?)
-    }
-
-    /// Family names in order, from the first not below `from`.
-    pub fn families_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Family> + use<'a> {
-        use std::ops::Bound::{Included, Unbounded};
-        self.index.family_names.range::<str, _>((Included(from), Unbounded)).map(|(_, id)| &self.families[id])
-    }
-
-    /// The revisions of a family, oldest first.
-    pub fn revisions(&self, family: FamilyId) -> impl DoubleEndedIterator<Item = &TaskDefinition> {
-        let (first, last) = (RevisionId { family, revision: 0 }, RevisionId { family, revision: u32::MAX });
-        self.definitions.range(first..=last).map(|(_, definition)| definition)
     }
 
     /// The instances of a cluster by id, deregistered ones too.
@@ -447,6 +429,7 @@ impl State {
         let task = self.index.expiries.first().map(|(at, _)| *at);
         let token = self.index.token_ages.first().map(|(at, ..)| at + CLIENT_TOKEN_MS);
         let service = self.index.inactive_services.first().map(|(at, _)| *at);
-        task.into_iter().chain(token).chain(service).min()
+        let definition = self.index.deletions.first().map(|(at, _)| *at);
+        task.into_iter().chain(token).chain(service).chain(definition).min()
     }
 }

@@ -372,6 +372,9 @@ pub struct Task {
     /// Neither scaling in nor a deployment stops it before this; zero: it is not protected.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub protected_until: Millis,
+    /// Commands may be executed in its containers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub execute_command: bool,
     /// Why it is to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -655,6 +658,7 @@ pub(crate) mod tests {
             }),
             ports: Box::default(),
             protected_until: 0,
+            execute_command: false,
             stop: None,
             times: Times { created: 1, ..Times::default() },
             phases: [1, 1, 0, 0, 0, 0, 0],

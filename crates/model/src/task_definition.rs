@@ -6,6 +6,10 @@ use crate::ids::{FamilyId, RevisionId};
 use crate::needs::Needs;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use wire::ecs::TaskDefinitionStatus;
+
+/// How long a deleted revision is shown before it goes for good (AWS: usually within an hour).
+pub const DELETED_SHOWN_MS: Millis = 3_600_000;
 
 /// A family of revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +38,24 @@ pub struct TaskDefinition {
     /// When it was deregistered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deregistered_at: Option<Millis>,
+    /// When it was asked to be deleted; it goes when nothing that is shown was made from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_requested_at: Option<Millis>,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
     /// What its tasks need; computed from the document, not stored.
     #[serde(skip)]
     pub needs: Arc<Needs>,
+}
+
+impl TaskDefinition {
+    /// Its status as AWS tells it.
+    pub fn status(&self) -> TaskDefinitionStatus {
+        match (self.active, self.delete_requested_at) {
+            (_, Some(_)) => TaskDefinitionStatus::DeleteInProgress,
+            (true, None) => TaskDefinitionStatus::Active,
+            (false, None) => TaskDefinitionStatus::Inactive,
+        }
+    }
 }

@@ -117,6 +117,7 @@ fn task(n: u8, on: InstanceId, words: &Words<'_>) -> Task {
         eni: None,
         ports: ports(words),
         protected_until: 0,
+        execute_command: false,
         stop: None,
         times: Times::default(),
         phases: [0; 7],

@@ -2,6 +2,7 @@
 
 mod attributes;
 pub(crate) mod capacity;
+pub(crate) mod cluster;
 mod container;
 pub(crate) mod deployment;
 pub(crate) mod external;

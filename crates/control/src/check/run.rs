@@ -41,10 +41,7 @@ fn filled<T>(list: &Option<Vec<T>>) -> bool {
 
 /// Members of RunTask without an engine.
 pub(crate) fn unsupported_of_run(input: &ecs::RunTaskRequest) -> Result<(), Fault> {
-    refuse_used(&[
-        ("enableExecuteCommand", input.enable_execute_command == Some(true)),
-        ("volumeConfigurations", filled(&input.volume_configurations)),
-    ])?;
+    refuse_used(&[("volumeConfigurations", filled(&input.volume_configurations))])?;
     platform_version(input.platform_version.as_deref())
 }
 
@@ -78,10 +75,7 @@ pub(crate) fn platform_version(asked: Option<&str>) -> Result<(), Fault> {
 
 /// Members of StartTask without an engine.
 pub(crate) fn unsupported_of_start(input: &ecs::StartTaskRequest) -> Result<(), Fault> {
-    refuse_used(&[
-        ("enableExecuteCommand", input.enable_execute_command == Some(true)),
-        ("volumeConfigurations", filled(&input.volume_configurations)),
-    ])
+    refuse_used(&[("volumeConfigurations", filled(&input.volume_configurations))])
 }
 
 /// Refuses a definition that uses members without an engine, and one that is not made for the launch type.

@@ -25,7 +25,6 @@ macro_rules! common_members {
             ("serviceRegistries", filled(&$input.service_registries)),
             ("volumeConfigurations", filled(&$input.volume_configurations)),
             ("vpcLatticeConfigurations", filled(&$input.vpc_lattice_configurations)),
-            ("enableExecuteCommand", $input.enable_execute_command == Some(true)),
             (
                 "deploymentController (CODE_DEPLOY)",
                 $input

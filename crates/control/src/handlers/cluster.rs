@@ -2,7 +2,7 @@
 
 use super::{missing, tags};
 use crate::authorize::Caller;
-use crate::check::capacity as check;
+use crate::check::{capacity, cluster as check};
 use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
@@ -29,14 +29,24 @@ struct Made {
     tags: Vec<Tag>,
     providers: Vec<Box<str>>,
     strategy: Vec<StrategyItem>,
+    execute_command: Option<Box<str>>,
 }
 
 fn put(desk: &mut Desk, name: &str, made: Made) {
     let old = desk.state.cluster_named(name);
     let (id, version) = old.map_or((desk.state.next_cluster(), 1), |old| (old.id, old.version + 1));
-    let Made { tags, providers, strategy } = made;
-    let created_at = desk.now;
-    let cluster = Cluster { id, name: name.into(), active: true, created_at, tags, providers, strategy, version };
+    let Made { tags, providers, strategy, execute_command } = made;
+    let cluster = Cluster {
+        id,
+        name: name.into(),
+        active: true,
+        created_at: desk.now,
+        tags,
+        providers,
+        strategy,
+        execute_command,
+        version,
+    };
     desk.commit(Change::ClusterCreated(cluster));
 }
 
@@ -52,25 +62,52 @@ pub(crate) fn create(
         let message = "Invalid cluster name: 1 to 255 letters, digits, hyphens and underscores are allowed.";
         return Err(Fault::invalid_parameter(message));
     }
-    let enables = |setting: &ecs::ClusterSetting| setting.value.as_deref().is_some_and(|value| value != "disabled");
-    let unsupported = [
-        ("settings (containerInsights)", input.settings.as_deref().unwrap_or_default().iter().any(enables)),
-        ("configuration", input.configuration.is_some()),
-        ("serviceConnectDefaults", input.service_connect_defaults.is_some()),
-    ];
-    if let Some((member, _)) = unsupported.iter().find(|(_, used)| *used) {
-        return Err(ecs::fault::client(format!("CreateCluster member not supported yet: {member}")));
-    }
+    check::settings(input.settings.as_deref().unwrap_or_default())?;
+    check::no_service_connect(input.service_connect_defaults.as_ref())?;
+    let execute_command = check::configuration(input.configuration)?;
     let tags = tags(input.tags)?;
-    let providers = check::providers(&desk.state, &input.capacity_providers.unwrap_or_default())?;
+    let providers = capacity::providers(&desk.state, &input.capacity_providers.unwrap_or_default())?;
     let strategy = input.default_capacity_provider_strategy.unwrap_or_default();
-    let strategy = check::strategy(&desk.state, &providers, &strategy)?;
+    let strategy = capacity::strategy(&desk.state, &providers, &strategy)?;
     if !desk.state.cluster_named(&name).is_some_and(|cluster| cluster.active) {
-        put(desk, &name, Made { tags, providers, strategy });
+        put(desk, &name, Made { tags, providers, strategy, execute_command });
     }
-    let all = [ecs::ClusterField::Tags, ecs::ClusterField::Settings];
+    let all = [ecs::ClusterField::Tags, ecs::ClusterField::Settings, ecs::ClusterField::Configurations];
     let cluster = named::cluster(&desk.state, Some(&name))?;
     Ok(ecs::CreateClusterResponse { cluster: Some(desk.state.project_cluster(cluster, &all)) })
+}
+
+/// UpdateCluster: what is not named stays as it is.
+pub(crate) fn update(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::UpdateClusterRequest,
+) -> Result<ecs::UpdateClusterResponse, Fault> {
+    let mut cluster = named::cluster(&desk.state, Some(&input.cluster))?.clone();
+    check::settings(input.settings.as_deref().unwrap_or_default())?;
+    check::no_service_connect(input.service_connect_defaults.as_ref())?;
+    if let Some(configuration) = input.configuration {
+        cluster.execute_command = check::configuration(Some(configuration))?;
+        cluster.version += 1;
+        desk.commit(Change::ClusterUpdated(cluster.clone()));
+    }
+    let shown = [ecs::ClusterField::Settings, ecs::ClusterField::Configurations];
+    Ok(ecs::UpdateClusterResponse { cluster: Some(desk.state.project_cluster(&cluster, &shown)) })
+}
+
+/// UpdateClusterSettings.
+pub(crate) fn update_settings(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::UpdateClusterSettingsRequest,
+) -> Result<ecs::UpdateClusterSettingsResponse, Fault> {
+    let cluster = named::cluster(&desk.state, Some(&input.cluster))?;
+    if input.settings.is_empty() {
+        return Err(Fault::invalid_parameter("Settings cannot be empty."));
+    }
+    check::settings(&input.settings)?;
+    let shown = [ecs::ClusterField::Settings];
+    Ok(ecs::UpdateClusterSettingsResponse { cluster: Some(desk.state.project_cluster(cluster, &shown)) })
 }
 
 /// DescribeClusters.

@@ -236,6 +236,23 @@ pub(crate) fn update_state(
     Ok(ecs::UpdateContainerInstancesStateResponse { container_instances: Some(shown), failures: Some(failures) })
 }
 
+/// UpdateContainerAgent: hosts are updated with the package that brought Gantry, so that there is never an update to be had
+/// from here.
+pub(crate) fn update_agent(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::UpdateContainerAgentRequest,
+) -> Result<ecs::UpdateContainerAgentResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let instance = known(&desk.state, cluster, &input.container_instance)?;
+    if instance.agent_version.is_empty() {
+        let message = "The container instance has never said which version its agent has.";
+        return Err(ecs::fault::missing_version(message));
+    }
+    let message = "There is no update available for your container agent.";
+    Err(ecs::fault::no_update_available(message))
+}
+
 /// Reads an expression of the cluster query language.
 pub(crate) fn expression(text: &str) -> Result<Expression, Fault> {
     Expression::parse(text).map_err(|mistake| Fault::invalid_parameter(format!("Invalid expression: {mistake}.")))

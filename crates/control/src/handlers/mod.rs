@@ -1,5 +1,6 @@
 //! What each operation decides: one file for each noun.
 
+pub(crate) mod account_setting;
 pub(crate) mod agent;
 pub(crate) mod attribute;
 pub(crate) mod capacity_provider;

@@ -46,6 +46,7 @@ pub(crate) struct Order {
     pub group: Option<Box<str>>,
     pub started_by: Option<Box<str>>,
     pub tags: Vec<Tag>,
+    pub execute_command: bool,
 }
 
 /// RunTask.
@@ -133,6 +134,7 @@ struct Asked {
     tags: Option<Vec<ecs::Tag>>,
     propagate: Option<ecs::PropagateTags>,
     managed_tags: bool,
+    execute_command: bool,
 }
 
 macro_rules! asked_from {
@@ -149,6 +151,7 @@ macro_rules! asked_from {
                     tags: input.tags,
                     propagate: input.propagate_tags,
                     managed_tags: input.enable_ecs_managed_tags == Some(true),
+                    execute_command: input.enable_execute_command == Some(true),
                 }
             }
         }
@@ -194,6 +197,7 @@ fn order(desk: &Desk, cluster: ClusterId, launch_type: LaunchType, asked: Asked)
         group: asked.group.map(Into::into),
         started_by: asked.started_by.map(Into::into),
         tags,
+        execute_command: asked.execute_command,
     })
 }
 
@@ -336,6 +340,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) ->
         eni,
         ports: needs.ports.clone(),
         protected_until: 0,
+        execute_command: order.execute_command,
         stop: None,
         times: Times { created: now, ..Times::default() },
         phases,

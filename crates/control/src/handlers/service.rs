@@ -128,6 +128,7 @@ fn wished(
         tags: tags(input.tags)?,
         propagate: propagate(input.propagate_tags),
         managed_tags: input.enable_ecs_managed_tags == Some(true),
+        execute_command: input.enable_execute_command == Some(true),
         created_by: desk.state.scope().root().into(),
         digest,
         version: 1,
@@ -231,6 +232,7 @@ pub(crate) fn update(
         service.propagate = propagate(input.propagate_tags);
     }
     service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
+    service.execute_command = input.enable_execute_command.unwrap_or(service.execute_command);
     let history = wanted.filter(|_| new).map(|definition| deployment::begin(desk, &mut service, definition));
     // A try that waits for its time is due at once when somebody has changed something.
     let tries = if service.external { service.deployments.len() } else { 1 };
@@ -291,6 +293,15 @@ pub(crate) fn list(
     let (services, next_token) = page.take(rest, |service| service.name.to_string());
     let arns = services.into_iter().map(|service| state.service_arn(service)).collect();
     Ok(ecs::ListServicesResponse { service_arns: Some(arns), next_token })
+}
+
+/// ListServicesByNamespace: there is no namespace yet that a service could be in.
+pub(crate) fn list_by_namespace(
+    _: &mut Desk,
+    _: &Caller,
+    input: ecs::ListServicesByNamespaceRequest,
+) -> Result<ecs::ListServicesByNamespaceResponse, Fault> {
+    Err(ecs::fault::namespace_not_found(format!("The namespace {:?} was not found.", input.namespace)))
 }
 
 /// DeleteService: one that still wants tasks must be scaled to zero first, or deleted by force.

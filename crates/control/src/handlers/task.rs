@@ -7,7 +7,7 @@ use crate::named;
 use crate::page::Page;
 use model::change::Change;
 use model::state::TaskFilter;
-use model::task::{Desired, LaunchType, Stop, StopCode};
+use model::task::{Desired, LaunchType, Stop, StopCode, TaskStatus};
 use model::{InstanceId, State, TaskId};
 use wire::{Fault, ecs};
 
@@ -55,6 +55,33 @@ pub(crate) fn stop(desk: &mut Desk, _: &Caller, input: ecs::StopTaskRequest) -> 
         desk.commit(Change::TaskStopWanted { id, at: desk.now, stop });
     }
     Ok(ecs::StopTaskResponse { task: Some(desk.state.project_task(&desk.state.tasks[&id], true)) })
+}
+
+/// ExecuteCommand: no agent here answers for containers yet, so that no session can be opened.
+pub(crate) fn execute_command(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::ExecuteCommandRequest,
+) -> Result<ecs::ExecuteCommandResponse, Fault> {
+    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let missing = || Fault::invalid_parameter("The referenced task was not found.");
+    let task = named::task(&desk.state, cluster, &input.task)?.ok_or_else(missing)?;
+    let known = |name: &str| task.containers.iter().any(|container| *container.name == *name);
+    let message = match input.container.as_deref() {
+        Some(name) if !known(name) => format!("The task has no container {name:?}."),
+        None if task.containers.len() > 1 => "The task has several containers: name one.".to_owned(),
+        _ if !input.interactive => "Interactive is the only mode supported currently.".to_owned(),
+        _ if task.status != TaskStatus::Running => "The task is not RUNNING.".to_owned(),
+        _ if !task.execute_command => "The execute command failed because execute command was not enabled when the \
+             task was run or the execute command agent isn't running. Run a new task with execute command enabled."
+            .to_owned(),
+        _ => {
+            let message =
+                "The execute command failed: sessions are not supported yet, no agent of the task is connected.";
+            return Err(ecs::fault::target_not_connected(message));
+        }
+    };
+    Err(Fault::invalid_parameter(message))
 }
 
 /// ListTasks: without `desiredStatus` those wanted RUNNING; PENDING is never a wish, so that it lists nothing (API

@@ -45,6 +45,7 @@ pub(crate) fn register(
         registered_at: desk.now,
         registered_by: desk.state.scope().root().into(),
         deregistered_at: None,
+        delete_requested_at: None,
         tags,
         needs: Arc::new(Needs::of(&document)),
     };
@@ -85,6 +86,50 @@ pub(crate) fn deregister(
     }
     let definition = &desk.state.definitions[&id];
     Ok(ecs::DeregisterTaskDefinitionResponse { task_definition: Some(desk.state.project_task_definition(definition)) })
+}
+
+/// Revisions that one DeleteTaskDefinitions names.
+const DELETE_MAX: usize = 10;
+
+/// DeleteTaskDefinitions: INACTIVE revisions become DELETE_IN_PROGRESS, from which nothing new is made, and go when nothing
+/// that is shown was made from them. A revision that cannot be deleted is a failure of its own.
+pub(crate) fn delete(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ecs::DeleteTaskDefinitionsRequest,
+) -> Result<ecs::DeleteTaskDefinitionsResponse, Fault> {
+    super::check_names(&input.task_definitions, "Task definitions", DELETE_MAX)?;
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+    for name in &input.task_definitions {
+        if named::family_and_revision(&desk.state, name)?.1.is_none() {
+            return Err(Fault::invalid_parameter("Revision is missing."));
+        }
+    }
+    for name in &input.task_definitions {
+        let failure = |arn: String, reason: &str| ecs::Failure {
+            arn: Some(arn),
+            reason: Some(reason.to_owned()),
+            ..ecs::Failure::default()
+        };
+        let Some(definition) = named::task_definition(&desk.state, name)? else {
+            failures.push(failure(name.clone(), "The specified task definition does not exist. Specify a valid account, family, revision and try again."));
+            continue;
+        };
+        let (id, status) = (definition.id, definition.status());
+        match status {
+            ecs::TaskDefinitionStatus::Active => {
+                let arn = desk.state.task_definition_arn(id);
+                failures.push(failure(arn, "The specified task definition is still in ACTIVE status. Please deregister the target and try again."));
+                continue;
+            }
+            ecs::TaskDefinitionStatus::Inactive => {
+                desk.commit(Change::TaskDefinitionDeleteRequested { id, at: desk.now });
+            }
+            ecs::TaskDefinitionStatus::DeleteInProgress => {}
+        }
+        deleted.push(desk.state.project_task_definition(&desk.state.definitions[&id]));
+    }
+    Ok(ecs::DeleteTaskDefinitionsResponse { task_definitions: Some(deleted), failures: Some(failures) })
 }
 
 /// ListTaskDefinitions: by family and revision. `familyPrefix` is the whole name of a family (API reference).
@@ -145,12 +190,7 @@ fn families<'a>(
 }
 
 fn revisions(state: &State, family: FamilyId, descending: bool, wanted: ecs::TaskDefinitionStatus) -> Vec<RevisionId> {
-    let active = match wanted {
-        ecs::TaskDefinitionStatus::Active => true,
-        ecs::TaskDefinitionStatus::Inactive => false,
-        ecs::TaskDefinitionStatus::DeleteInProgress => return Vec::new(),
-    };
-    let fitting = state.revisions(family).filter(|definition| definition.active == active).map(|d| d.id);
+    let fitting = state.revisions(family).filter(|definition| definition.status() == wanted).map(|d| d.id);
     if descending { fitting.rev().collect() } else { fitting.collect() }
 }
 
@@ -166,12 +206,13 @@ pub(crate) fn list_families(
     let scope = format!("ListTaskDefinitionFamilies|{prefix:?}|{wanted}");
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
     let from = page.after().unwrap_or(&prefix).max(&prefix);
+    let any = |id| state.revisions(id).next().is_some();
     let active = |id| state.revisions(id).any(|definition| definition.active);
     let fitting =
         state.families_from(from).take_while(|family| family.name.starts_with(&prefix)).filter(|family| match wanted {
-            ecs::TaskDefinitionFamilyStatus::All => true,
+            ecs::TaskDefinitionFamilyStatus::All => any(family.id),
             ecs::TaskDefinitionFamilyStatus::Active => active(family.id),
-            ecs::TaskDefinitionFamilyStatus::Inactive => !active(family.id),
+            ecs::TaskDefinitionFamilyStatus::Inactive => any(family.id) && !active(family.id),
         });
     let rest = fitting.filter(|family| page.after().is_none_or(|after| &*family.name > after));
     let (families, next_token) = page.take(rest.map(|family| family.name.to_string()), String::clone);

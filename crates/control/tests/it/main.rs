@@ -1,5 +1,6 @@
 //! The control plane driven through its own door, without a world around it: what is answered, and what is told to agents.
 
+mod account;
 mod capacity;
 mod daemons;
 mod deployments;
@@ -304,9 +305,9 @@ fn bad_input_is_refused_with_awss_codes() {
         ),
         (
             "RunTask",
-            json!({"taskDefinition": "webserver", "enableExecuteCommand": true}),
+            json!({"taskDefinition": "webserver", "volumeConfigurations": [{"name": "v"}]}),
             "UnsupportedFeatureException",
-            "enableExecuteCommand",
+            "volumeConfigurations",
         ),
         ("ListTasks", json!({"nextToken": "garbage"}), "InvalidParameterException", "Invalid token"),
         (

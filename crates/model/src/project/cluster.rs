@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::service::ServiceStatus;
 use crate::state::State;
 use crate::task::LaunchType;
-use wire::ecs;
+use wire::{FromJson, ecs};
 
 /// What `include` asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Include {
     pub tags: bool,
     /// STATISTICS.
     pub statistics: bool,
+    /// CONFIGURATIONS.
+    pub configurations: bool,
     /// SETTINGS.
     pub settings: bool,
 }
@@ -22,6 +24,7 @@ impl From<&[ecs::ClusterField]> for Include {
         Self {
             tags: fields.contains(&ecs::ClusterField::Tags),
             statistics: fields.contains(&ecs::ClusterField::Statistics),
+            configurations: fields.contains(&ecs::ClusterField::Configurations),
             settings: fields.contains(&ecs::ClusterField::Settings),
         }
     }
@@ -48,6 +51,7 @@ impl State {
             settings: Some(if include.settings { settings() } else { Vec::new() }),
             capacity_providers: Some(cluster.providers.iter().map(|name| name.to_string()).collect()),
             default_capacity_provider_strategy: Some(super::strategy(&cluster.strategy)),
+            configuration: cluster.execute_command.as_deref().map(configuration).filter(|_| include.configurations),
             ..ecs::Cluster::default()
         }
     }
@@ -74,6 +78,12 @@ impl State {
 fn settings() -> Vec<ecs::ClusterSetting> {
     let name = Some(ecs::ClusterSettingName::ContainerInsights);
     vec![ecs::ClusterSetting { name, value: Some("disabled".to_owned()) }]
+}
+
+/// The text was written by this program, so that one that cannot be read shows as an empty one.
+fn configuration(execute_command: &str) -> ecs::ClusterConfiguration {
+    let read = ecs::ExecuteCommandConfiguration::from_json_str(execute_command).ok();
+    ecs::ClusterConfiguration { execute_command_configuration: read, ..ecs::ClusterConfiguration::default() }
 }
 
 fn count(number: usize) -> i32 {

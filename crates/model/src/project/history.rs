@@ -30,6 +30,18 @@ pub fn told(change: &Change) -> Told {
         Change::TaskDefinitionDeregistered { id, .. } => {
             ("TaskDefinitionDeregistered", format!("{}:{}", id.family.0, id.revision), String::new())
         }
+        Change::TaskDefinitionDeleteRequested { id, .. } => {
+            ("TaskDefinitionDeleteRequested", format!("{}:{}", id.family.0, id.revision), String::new())
+        }
+        Change::TaskDefinitionForgotten(id) => {
+            ("TaskDefinitionForgotten", format!("{}:{}", id.family.0, id.revision), String::new())
+        }
+        Change::AccountSettingPut(setting) => {
+            ("AccountSettingPut", setting.name.to_string(), format!("{} for {}", setting.value, setting.principal))
+        }
+        Change::AccountSettingDeleted { principal, name } => {
+            ("AccountSettingDeleted", name.to_string(), principal.to_string())
+        }
         Change::InstanceRegistered(instance) => ("InstanceRegistered", instance.id.to_string(), String::new()),
         Change::InstanceConnection { id, connected, .. } => {
             ("InstanceConnection", id.to_string(), if *connected { "connected" } else { "disconnected" }.to_owned())

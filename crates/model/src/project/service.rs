@@ -116,7 +116,7 @@ impl State {
                 crate::service::Propagate::TaskDefinition => ecs::PropagateTags::TaskDefinition,
                 crate::service::Propagate::Service => ecs::PropagateTags::Service,
             }),
-            enable_execute_command: Some(false),
+            enable_execute_command: Some(service.execute_command),
             health_check_grace_period_seconds: service.grace_seconds.map(count),
             availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
             ..ecs::Service::default()

@@ -56,7 +56,7 @@ impl State {
             memory: Some(task.memory.to_string()),
             created_at: super::time(task.times.created),
             desired_status: Some(task.desired.as_str().to_owned()),
-            enable_execute_command: Some(false),
+            enable_execute_command: Some(task.execute_command),
             execution_stopped_at: super::time(task.times.execution_stopped),
             group: Some(self.task_group(task)),
             health_status: Some(health(task.health())),

@@ -14,14 +14,13 @@ impl State {
     /// A revision. The document was written by this program, so that one that cannot be read shows as an empty one.
     pub fn project_task_definition(&self, definition: &TaskDefinition) -> ecs::TaskDefinition {
         let document = ecs::TaskDefinition::from_json_str(&definition.document).unwrap_or_default();
-        let status =
-            if definition.active { ecs::TaskDefinitionStatus::Active } else { ecs::TaskDefinitionStatus::Inactive };
         ecs::TaskDefinition {
             task_definition_arn: Some(self.task_definition_arn(definition.id)),
             revision: i32::try_from(definition.id.revision).ok(),
-            status: Some(status),
+            status: Some(definition.status()),
             registered_at: super::time(definition.registered_at),
             registered_by: Some(definition.registered_by.to_string()),
+            delete_requested_at: definition.delete_requested_at.and_then(super::time),
             deregistered_at: definition.deregistered_at.and_then(super::time),
             ..document
         }

@@ -42,7 +42,7 @@ impl State {
         let revisions: Vec<u64> = self.service_revisions(id).map(|revision| revision.number).collect();
         let deployments: Vec<u32> = self.service_deployments(id).map(|deployment| deployment.number).collect();
         events.iter().for_each(|number| drop(self.service_events.remove(&(id, *number))));
-        revisions.iter().for_each(|number| drop(self.service_revisions.remove(&(id, *number))));
+        revisions.iter().for_each(|number| self.drop_service_revision(id, *number));
         deployments.iter().for_each(|number| drop(self.service_deployments.remove(&(id, *number))));
         let events = events.into_iter().map(|number| Touched::ServiceEvent(id, number));
         let revisions = revisions.into_iter().map(|number| Touched::ServiceRevision(id, number));
@@ -68,8 +68,10 @@ impl State {
     }
 
     pub(crate) fn put_service_revision(&mut self, revision: ServiceRevision) -> Vec<Touched> {
-        let key = (revision.service, revision.number);
-        self.service_revisions.insert(key, revision);
+        let (key, definition) = ((revision.service, revision.number), revision.definition);
+        if self.service_revisions.insert(key, revision).is_none() {
+            self.use_definition(definition);
+        }
         vec![Touched::ServiceRevision(key.0, key.1)]
     }
 
@@ -81,6 +83,12 @@ impl State {
             touched.extend(self.drop_unnamed_revisions(revision.service));
         }
         touched
+    }
+
+    fn drop_service_revision(&mut self, service: ServiceId, number: u64) {
+        if let Some(old) = self.service_revisions.remove(&(service, number)) {
+            self.release_definition(old.definition);
+        }
     }
 
     pub(super) fn resolve_service_revision(
@@ -123,7 +131,7 @@ impl State {
         let named: BTreeSet<u64> = kept.chain(live.map(|deployment| deployment.revision)).collect();
         let all = self.service_revisions(service).map(|revision| revision.number);
         let unnamed: Vec<u64> = all.filter(|number| !named.contains(number)).collect();
-        unnamed.iter().for_each(|number| drop(self.service_revisions.remove(&(service, *number))));
+        unnamed.iter().for_each(|number| self.drop_service_revision(service, *number));
         unnamed.into_iter().map(|number| Touched::ServiceRevision(service, number)).collect()
     }
 }

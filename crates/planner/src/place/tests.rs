@@ -135,6 +135,7 @@ fn bridged(ports: &[HostPort], bound: &[PortMapping]) -> Task {
         eni: None,
         ports: ports.into(),
         protected_until: 0,
+        execute_command: false,
         stop: None,
         times: Times::default(),
         phases: [0; 7],

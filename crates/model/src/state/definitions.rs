@@ -1,0 +1,96 @@
+//! Task definitions and their families in the state: what was made from a revision, and when a deleted one may go.
+
+use super::{State, Touched};
+use crate::Millis;
+use crate::ids::{FamilyId, RevisionId};
+use crate::task_definition::{DELETED_SHOWN_MS, Family, TaskDefinition};
+
+impl State {
+    pub(super) fn register(&mut self, family: &str, definition: &TaskDefinition) -> Vec<Touched> {
+        let RevisionId { family: id, revision } = definition.id;
+        self.put_family(Family { id, name: family.into(), latest: revision });
+        self.put_definition(definition.clone());
+        vec![Touched::Family(id), Touched::Definition(definition.id)]
+    }
+
+    pub(crate) fn put_family(&mut self, family: Family) {
+        self.index.family_names.insert(family.name.clone(), family.id);
+        self.families.insert(family.id, family);
+    }
+
+    pub(crate) fn put_definition(&mut self, definition: TaskDefinition) {
+        let id = definition.id;
+        self.definitions.insert(id, definition);
+        self.list_deletion(id);
+    }
+
+    pub(super) fn deregister(&mut self, id: RevisionId, at: Millis) -> Vec<Touched> {
+        let Some(definition) = self.definitions.get_mut(&id) else { return Vec::new() };
+        definition.active = false;
+        definition.deregistered_at = Some(at);
+        vec![Touched::Definition(id)]
+    }
+
+    pub(super) fn delete_definition(&mut self, id: RevisionId, at: Millis) -> Vec<Touched> {
+        let Some(definition) = self.definitions.get_mut(&id) else { return Vec::new() };
+        definition.delete_requested_at = Some(at);
+        self.list_deletion(id);
+        vec![Touched::Definition(id)]
+    }
+
+    /// The family stays, so that its numbers go on.
+    pub(super) fn forget_definition(&mut self, id: RevisionId) -> Vec<Touched> {
+        let Some(old) = self.definitions.remove(&id) else { return Vec::new() };
+        self.index.deletions.remove(&(old.delete_requested_at.unwrap_or_default() + DELETED_SHOWN_MS, id));
+        vec![Touched::Definition(id)]
+    }
+
+    /// Something was made from the revision.
+    pub(super) fn use_definition(&mut self, id: RevisionId) {
+        *self.index.definition_uses.entry(id).or_default() += 1;
+        self.list_deletion(id);
+    }
+
+    /// Something that was made from the revision is shown no longer.
+    pub(super) fn release_definition(&mut self, id: RevisionId) {
+        let Some(uses) = self.index.definition_uses.get_mut(&id) else { return };
+        *uses -= 1;
+        if *uses == 0 {
+            self.index.definition_uses.remove(&id);
+            self.list_deletion(id);
+        }
+    }
+
+    /// Only what nothing was made from waits for its end.
+    fn list_deletion(&mut self, id: RevisionId) {
+        let Some(at) = self.definitions.get(&id).and_then(|definition| definition.delete_requested_at) else { return };
+        let key = (at + DELETED_SHOWN_MS, id);
+        if self.index.definition_uses.contains_key(&id) {
+            self.index.deletions.remove(&key);
+        } else {
+            self.index.deletions.insert(key);
+        }
+    }
+
+    /// Deleted revisions whose time is up at `now`, and that no task or service that is shown was made from.
+    pub fn expired_definitions(&self, now: Millis) -> impl Iterator<Item = RevisionId> {
+        self.index.deletions.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    /// The family of that name.
+    pub fn family_named(&self, name: &str) -> Option<&Family> {
+        self.families.get(self.index.family_names.get(name)?)
+    }
+
+    /// Family names in order, from the first not below `from`.
+    pub fn families_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Family> + use<'a> {
+        use std::ops::Bound::{Included, Unbounded};
+        self.index.family_names.range::<str, _>((Included(from), Unbounded)).map(|(_, id)| &self.families[id])
+    }
+
+    /// The revisions of a family, oldest first.
+    pub fn revisions(&self, family: FamilyId) -> impl DoubleEndedIterator<Item = &TaskDefinition> {
+        let (first, last) = (RevisionId { family, revision: 0 }, RevisionId { family, revision: u32::MAX });
+        self.definitions.range(first..=last).map(|(_, definition)| definition)
+    }
+}
