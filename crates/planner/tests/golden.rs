@@ -54,6 +54,7 @@ fn state() -> State {
         tags,
         providers: Vec::new(),
         strategy: Vec::new(),
+        execute_command: None,
         version: 1,
     };
     state.apply(&Change::ClusterCreated(cluster));

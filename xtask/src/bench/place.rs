@@ -33,6 +33,7 @@ fn fleet(instances: usize, ids: &mut Ids) -> State {
         tags: Vec::new(),
         providers: Vec::new(),
         strategy: Vec::new(),
+        execute_command: None,
         version: 1,
     };
     state.apply(&Change::ClusterCreated(cluster));

@@ -23,6 +23,7 @@ fn state(hosts: &[(u32, u32, bool)]) -> State {
         tags: Vec::new(),
         providers: Vec::new(),
         strategy: Vec::new(),
+        execute_command: None,
         version: 1,
     }));
     for (n, (cpu, memory, connected)) in hosts.iter().enumerate() {
