@@ -278,6 +278,12 @@ impl World {
             Change::TaskDefinitionDeregistered { id, .. } => {
                 format!("TaskDefinitionDeregistered {}:{}", id.family.0, id.revision)
             }
+            Change::TaskDefinitionDeleteRequested { id, .. } => {
+                format!("TaskDefinitionDeleteRequested {}:{}", id.family.0, id.revision)
+            }
+            Change::TaskDefinitionForgotten(id) => format!("TaskDefinitionForgotten {}:{}", id.family.0, id.revision),
+            Change::AccountSettingPut(new) => format!("AccountSettingPut {} {}", new.name, new.value),
+            Change::AccountSettingDeleted { name, .. } => format!("AccountSettingDeleted {name}"),
             Change::InstanceRegistered(new) => format!("InstanceRegistered {}", instance(&new.id)),
             Change::InstanceConnection { id, connected, .. } => {
                 format!("InstanceConnection {} {}", instance(id), if *connected { "connected" } else { "gone" })

@@ -83,6 +83,7 @@ fn task(ids: &mut Ids, group: &str, instance: InstanceId) -> Task {
         provider: None,
         placement: None,
         protected_until: 0,
+        execute_command: false,
         launch_type: LaunchType::Ec2,
         cpu: TASK.0,
         memory: TASK.1,
