@@ -1,81 +1,97 @@
 //! What the words with which a task failed to start prove.
 
+/// A registry, or the way to it, is in trouble: that may pass.
+const PASSING: &[&str] = &[
+    "connection refused",
+    "timed out",
+    "timeout",
+    "temporar",
+    "too many requests",
+    "toomanyrequests",
+    "status code 5",
+    "status: 5",
+    "server error",
+    "bad gateway",
+    "service unavailable",
+    "no such host",
+    "dns error",
+    "connection reset",
+    "error sending request",
+];
+/// The image is not there, or not for us.
+const NO_IMAGE: &[&str] = &[
+    "manifest unknown",
+    "manifest_unknown",
+    "manifestunknown",
+    "manifest invalid",
+    "not found",
+    "name unknown",
+    "name_unknown",
+    "does not exist",
+    "repository name not known",
+    "no match for platform",
+    "denied",
+    "unauthorized",
+    "not authorized",
+    "authorization failed",
+    "authentication",
+    "forbidden",
+    "invalid reference",
+    "invalid image reference",
+];
+/// What is to run is not in the image.
+const NO_COMMAND: &[&str] = &[
+    "executable file not found",
+    "executable not found",
+    "no such file or directory",
+    "not executable",
+    "exec format error",
+    "permission denied",
+    "no command specified",
+];
+/// What a secret is called in errors, and how one is missing.
+const SECRET: &[&str] = &["secret", "parameter"];
+const NO_SECRET: &[&str] = &[
+    "resourcenotfound",
+    "not found",
+    "can't find",
+    "accessdenied",
+    "access denied",
+    "not authorized",
+    "invalid parameter",
+];
+
+/// How often a deployment tries again before the failures of an image's registry count against it.
+pub const PASSING_TRIES: u32 = 2;
+
+fn says(words: &str, any: &[&str]) -> bool {
+    any.iter().any(|word| words.contains(word))
+}
+
 /// No other try of the same thing will do better: its image is not there or is denied, a secret is missing, or what it is
 /// to run is not in its image. A registry that does not answer, or is in trouble itself, proves nothing.
 pub fn is_hopeless(reason: &str) -> bool {
     let words = reason.to_ascii_lowercase();
-    let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    let passing = [
-        "connection refused",
-        "timed out",
-        "timeout",
-        "temporar",
-        "too many requests",
-        "toomanyrequests",
-        "status code 5",
-        "status: 5",
-        "server error",
-        "bad gateway",
-        "service unavailable",
-        "no such host",
-        "dns error",
-        "connection reset",
-        "error sending request",
-    ];
     if words.starts_with("cannotpull") {
-        let missing = [
-            "manifest unknown",
-            "manifest_unknown",
-            "manifestunknown",
-            "manifest invalid",
-            "not found",
-            "name unknown",
-            "name_unknown",
-            "does not exist",
-            "repository name not known",
-            "no match for platform",
-            "denied",
-            "unauthorized",
-            "not authorized",
-            "authorization failed",
-            "authentication",
-            "forbidden",
-            "invalid reference",
-            "invalid image reference",
-        ];
-        return says(&missing) && !says(&passing);
+        return says(&words, NO_IMAGE) && !says(&words, PASSING);
     }
     if words.starts_with("cannotstart") || words.starts_with("cannotcreate") {
-        let command = [
-            "executable file not found",
-            "executable not found",
-            "no such file or directory",
-            "not executable",
-            "exec format error",
-            "permission denied",
-            "no command specified",
-        ];
-        return says(&command);
+        return says(&words, NO_COMMAND);
     }
-    if words.starts_with("resourceinitializationerror") {
-        let about = ["secret", "parameter"];
-        let missing = [
-            "resourcenotfound",
-            "not found",
-            "can't find",
-            "accessdenied",
-            "access denied",
-            "not authorized",
-            "invalid parameter",
-        ];
-        return says(&about) && says(&missing) && !says(&passing);
-    }
-    false
+    let secret = words.starts_with("resourceinitializationerror") && says(&words, SECRET);
+    secret && says(&words, NO_SECRET) && !says(&words, PASSING)
+}
+
+/// An image could not be fetched because its registry refused the connection, answered 5xx, or the like: the next try may
+/// well do better.
+pub fn is_passing(reason: &str) -> bool {
+    let words = reason.to_ascii_lowercase();
+    words.starts_with("cannotpull") && says(&words, PASSING)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_hopeless;
+    use super::{is_hopeless, is_passing};
 
     #[test]
     fn only_proofs_are_proofs() {
@@ -88,7 +104,7 @@ mod tests {
             "ResourceInitializationError: unable to pull secrets or registry auth: ResourceNotFoundException: Secrets \
              Manager can't find the specified secret.",
         ] {
-            assert!(is_hopeless(proof), "{proof}");
+            assert!(is_hopeless(proof) && !is_passing(proof), "{proof}");
         }
         for passing in [
             "",
@@ -101,6 +117,7 @@ mod tests {
             "ResourceInitializationError: supervisor lost: not found",
         ] {
             assert!(!is_hopeless(passing), "{passing}");
+            assert_eq!(is_passing(passing), passing.starts_with("CannotPull"), "{passing}");
         }
     }
 }

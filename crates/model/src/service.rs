@@ -13,6 +13,7 @@ use crate::Millis;
 use crate::capacity_provider::StrategyItem;
 use crate::cluster::Tag;
 use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
+use crate::failure::PASSING_TRIES;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::placement::Placement;
 use crate::task::{LaunchType, Task};
@@ -86,6 +87,15 @@ pub struct Deployment {
     /// Starts that failed since the deployment began.
     #[serde(default)]
     pub failed: u32,
+    /// Tries in a row that failed: tasks that were started together are one try, however many of them failed.
+    #[serde(default)]
+    pub tries: u32,
+    /// When the last of them failed first; a task from before belongs to it.
+    #[serde(default)]
+    pub tried_at: Millis,
+    /// They all failed of a registry's trouble that may pass.
+    #[serde(default)]
+    pub passing: bool,
     /// A start has proved that no other will do better.
     #[serde(default)]
     pub hopeless: bool,
@@ -213,6 +223,9 @@ impl Deployment {
             rollout: Rollout::InProgress,
             failures: 0,
             failed: 0,
+            tries: 0,
+            tried_at: 0,
+            passing: false,
             hopeless: false,
             doubtful: false,
             completed_at: 0,
@@ -220,6 +233,29 @@ impl Deployment {
             trouble: None,
             set: None,
         }
+    }
+
+    /// A start has failed, of a task that was created at `created`: the next one waits the longer the more tries failed.
+    pub fn fail(&mut self, created: Millis, passing: bool, now: Millis) {
+        self.failures += 1;
+        self.failed += 1;
+        self.passing = passing && (self.passing || self.tries == 0);
+        if self.tries == 0 || created >= self.tried_at {
+            self.tries += 1;
+            self.tried_at = now;
+        }
+        self.retry_at = self.retry_at.max(self.tried_at + backoff_ms(self.tries));
+    }
+
+    /// Nothing of a registry's trouble counts until it was tried again.
+    pub fn waits_for_registry(&self) -> bool {
+        self.passing && self.tries <= PASSING_TRIES
+    }
+
+    /// Failures so far are made good.
+    pub fn forgive(&mut self) {
+        (self.failures, self.tries, self.retry_at, self.trouble) = (0, 0, 0, None);
+        (self.hopeless, self.doubtful, self.passing) = (false, false, false);
     }
 
     /// Failed starts as a circuit breaker counts them.
@@ -275,8 +311,8 @@ impl Service {
 }
 
 /// Between tries of a deployment whose starts fail: at once, 1 s, doubling to 60 s.
-pub fn backoff_ms(failures: u32) -> Millis {
-    match failures {
+pub fn backoff_ms(tries: u32) -> Millis {
+    match tries {
         0 | 1 => 0,
         n => (1000 << (n - 2).min(6)).min(60_000),
     }
@@ -285,6 +321,27 @@ pub fn backoff_ms(failures: u32) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tasks_that_were_started_together_are_one_try() {
+        let id = RevisionId { family: crate::ids::FamilyId(0), revision: 1 };
+        let mut deployment = Deployment::new(1, id, 1, 1, 0);
+        (0..10).for_each(|n| deployment.fail(0, true, 100 + n));
+        assert_eq!((deployment.failures, deployment.tries, deployment.retry_at), (10, 1, 100));
+        assert!(deployment.waits_for_registry());
+        (0..10).for_each(|n| deployment.fail(110, true, 200 + n));
+        assert_eq!((deployment.failures, deployment.tries, deployment.retry_at), (20, 2, 1_200));
+        assert!(deployment.waits_for_registry());
+        deployment.fail(1_200, true, 1_300);
+        assert_eq!((deployment.tries, deployment.retry_at, deployment.waits_for_registry()), (3, 3_300, false));
+        deployment.forgive();
+        deployment.fail(5_000, true, 5_100);
+        assert!(deployment.waits_for_registry());
+        deployment.fail(5_000, false, 5_101);
+        assert!(!deployment.waits_for_registry(), "something else is wrong too");
+        deployment.fail(5_200, true, 5_201);
+        assert!(!deployment.waits_for_registry());
+    }
 
     #[test]
     fn backoff_grows_to_a_minute() {

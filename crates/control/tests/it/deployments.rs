@@ -149,6 +149,41 @@ fn the_first_proof_is_enough_and_only_where_the_breaker_watches() {
 }
 
 #[test]
+fn a_registry_in_trouble_is_asked_again_before_it_counts() {
+    const REFUSED: &str = "CannotPullContainerError: pull image manifest has been retried 2 time(s): failed to resolve \
+                           ref 127.0.0.1:5000/web:2: connection refused";
+    for (configuration, status) in [(breaker(), "ROLLBACK_SUCCESSFUL"), (json!({}), "IN_PROGRESS")] {
+        // Four at once are more than the breaker's three.
+        let mut desk = Desk::with_room();
+        desk.service(4, json!({"deploymentConfiguration": configuration}));
+        desk.settle();
+        desk.web();
+        desk.roll();
+        let began = desk.now;
+        let mut tries = Vec::new();
+        while tries.len() < 3 {
+            let fresh = desk.fresh();
+            if !fresh.is_empty() {
+                assert_eq!(desk.statuses()[0], "IN_PROGRESS", "{tries:?}");
+                tries.push(desk.now - began);
+                fresh.iter().for_each(|task| desk.cannot_start(task, REFUSED));
+            }
+            desk.pass(10);
+        }
+        assert!(tries[1] < 100 && tries[2] < 1_200, "at once, and after a second: {tries:?}");
+        desk.obey();
+        desk.pass(600);
+        assert_eq!(desk.statuses()[0], status);
+        if status == "IN_PROGRESS" {
+            desk.pass(1_500);
+            assert_eq!(desk.fresh().len(), 4, "two seconds later, not a minute, however many failed");
+            desk.settle();
+            assert_eq!(desk.statuses()[0], "SUCCESSFUL", "it heals when the registry answers");
+        }
+    }
+}
+
+#[test]
 fn without_rollback_a_failed_deployment_stays_where_it_is() {
     let mut desk = Desk::rolled_out(json!({"deploymentCircuitBreaker": {"enable": true, "rollback": false,
         "thresholdConfiguration": {"type": "COUNT", "value": 1}}}));

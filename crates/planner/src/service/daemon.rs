@@ -31,7 +31,7 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
         retire(&draft.service, &hosts, &tasks, &mut plan);
         for task in &tasks.sick {
             plan.stops.push((task.id, "Task failed container health checks".to_owned()));
-            note_sick(&mut draft, acting, task.id, health.now);
+            note_sick(&mut draft, acting, task, health.now);
         }
         if !waits(&draft.service, &tasks) {
             plan.places = free(state, service, &hosts);

@@ -1,8 +1,8 @@
 //! What befalls a service between its steps: tasks that end by themselves, tasks that find no place.
 
 use model::Millis;
-use model::failure::is_hopeless;
-use model::service::{Rollout, SETTLED_MS, Service, backoff_ms};
+use model::failure::{is_hopeless, is_passing};
+use model::service::{Rollout, SETTLED_MS, Service};
 use model::task::Task;
 
 /// Notes that a task of the service has ended by itself: a start that failed when it ended before it had settled. What is
@@ -14,11 +14,10 @@ pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<Strin
     let reason = task.stop.as_ref().map_or("", |stop| &stop.reason);
     let deployment = service.deployments.iter_mut().find(|d| d.number == membership.deployment)?;
     if !settled {
-        deployment.failures += 1;
-        deployment.failed += 1;
-        deployment.retry_at = now + backoff_ms(deployment.failures);
+        let never_ran = task.times.started == 0;
+        deployment.fail(task.times.created, never_ran && is_passing(reason), now);
         deployment.trouble = Some(format!("Task {} stopped: {reason}", task.id).into());
-        deployment.hopeless |= task.times.started == 0 && is_hopeless(reason);
+        deployment.hopeless |= never_ran && is_hopeless(reason);
         if deployment.rollout == Rollout::Completed && now < deployment.completed_at + SETTLED_MS {
             (deployment.rollout, deployment.doubtful) = (Rollout::InProgress, true);
         }

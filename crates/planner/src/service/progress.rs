@@ -49,7 +49,8 @@ fn begin_again(draft: &mut Draft, now: Millis) {
 fn broken(draft: &Draft) -> Option<String> {
     let (breaker, primary) = (draft.service.breaker()?, draft.service.primary()?);
     let counted = primary.counted(&breaker);
-    let gone = primary.hopeless || counted >= breaker.failures_at(draft.service.desired);
+    let many = counted >= breaker.failures_at(draft.service.desired) && !primary.waits_for_registry();
+    let gone = primary.hopeless || many;
     let waits = primary.rollout == Rollout::InProgress && counted > 0;
     (gone && waits).then(|| primary.trouble.as_deref().unwrap_or_default().to_owned())
 }

@@ -4,12 +4,12 @@ use super::progress::{acting, advance, holds, waits_to_begin};
 use super::settle::settle;
 use super::tasks::Tasks;
 use super::{Draft, Plan};
+use model::Millis;
 use model::project::Health;
-use model::service::{Rollout, SETTLED_MS, Service, backoff_ms};
+use model::service::{Rollout, SETTLED_MS, Service};
 use model::service_deployment::HookStatus;
 use model::state::State;
 use model::task::Task;
-use model::{Millis, TaskId};
 
 /// The next step of an ACTIVE service that rolls.
 pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
@@ -26,7 +26,7 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
 }
 
 /// What is started and stopped. Those that fail their checks and are to go.
-pub(super) fn move_tasks(draft: &Draft, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+pub(super) fn move_tasks<'a>(draft: &Draft, tasks: &Tasks<'a>, plan: &mut Plan) -> Vec<&'a Task> {
     let service = &draft.service;
     let given_up = tasks.deployment(service).is_none_or(|deployment| deployment.rollout == Rollout::Failed);
     stop_surplus(service, tasks, plan);
@@ -71,7 +71,7 @@ pub(super) fn waits(service: &Service, tasks: &Tasks<'_>) -> bool {
 
 /// Stops tasks that fail their checks when healthy ones have made them redundant, or at once where their replacements
 /// need their room. As they are not healthy, no bound keeps them.
-fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskId> {
+fn stop_sick<'a>(service: &Service, tasks: &Tasks<'a>, plan: &mut Plan) -> Vec<&'a Task> {
     let sick = tasks.sick.len() as u32;
     let redundant = (tasks.healthy(&tasks.primary).min(service.desired) + sick).saturating_sub(service.desired);
     let missing = service.desired.saturating_sub(tasks.primary.len() as u32).saturating_sub(plan.starts);
@@ -79,19 +79,18 @@ fn stop_sick(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) -> Vec<TaskI
     let most = service.upper_bound().max(service.desired);
     let over = (tasks.primary.len() as u32 + sick).saturating_sub(most);
     let stopped = redundant.max(blocked).max(over).min(sick) as usize;
-    let stopped: Vec<TaskId> = tasks.by_worth(&tasks.sick).into_iter().take(stopped).map(|task| task.id).collect();
-    plan.stops.extend(stopped.iter().map(|task| (*task, "Task failed container health checks".to_owned())));
+    let stopped: Vec<&Task> = tasks.by_worth(&tasks.sick).into_iter().take(stopped).collect();
+    plan.stops.extend(stopped.iter().map(|task| (task.id, "Task failed container health checks".to_owned())));
     stopped
 }
 
 /// A task that fails its checks counts as a failed start, as on AWS: one that always does is tried with patience.
-pub(super) fn note_sick(draft: &mut Draft, acting: Option<u64>, task: TaskId, now: Millis) {
+pub(super) fn note_sick(draft: &mut Draft, acting: Option<u64>, task: &Task, now: Millis) {
+    let (task, created) = (task.id, task.times.created);
     draft.say(format_args!("(task {task}) failed container health checks."));
     draft.service.steady = false;
     if let Some(deployment) = draft.service.deployments.iter_mut().find(|known| Some(known.number) == acting) {
-        deployment.failures += 1;
-        deployment.failed += 1;
-        deployment.retry_at = now + backoff_ms(deployment.failures);
+        deployment.fail(created, false, now);
         deployment.trouble = Some(format!("Task {task} failed container health checks").into());
         deployment.updated_at = now;
     }

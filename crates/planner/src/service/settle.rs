@@ -91,8 +91,7 @@ fn waits_for_protected(tasks: &Tasks<'_>, desired: u32) -> Option<String> {
 pub(super) fn forgive(primary: &mut Deployment, tasks: &Tasks<'_>, desired: u32, now: Millis) {
     let settled = |task: &&Task| tasks.health.is_healthy(task) && task.times.started + SETTLED_MS <= now;
     if (primary.failures > 0 || primary.doubtful) && (desired == 0 || tasks.primary.iter().any(settled)) {
-        (primary.failures, primary.retry_at, primary.trouble) = (0, 0, None);
-        (primary.hopeless, primary.doubtful) = (false, false);
+        primary.forgive();
     }
 }
 
