@@ -317,10 +317,10 @@ fn bad_input_is_refused_with_awss_codes() {
             "Region",
         ),
         (
-            "ExecuteCommand",
-            json!({"command": "x", "interactive": true, "task": "t"}),
-            "ClientException",
-            "ExecuteCommand",
+            "DeleteExpressGatewayService",
+            json!({"serviceArn": "x"}),
+            "UnsupportedFeatureException",
+            "DeleteExpressGatewayService",
         ),
     ];
     for (operation, input, code, words) in cases {
