@@ -119,7 +119,13 @@ impl fmt::Display for EniId {
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    }
+    let length = (2 * bytes.len()).min(text.len());
+    f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
 }
 
 fn hex_16(text: &str) -> Option<[u8; 16]> {

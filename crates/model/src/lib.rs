@@ -12,6 +12,7 @@ pub mod deployment_configuration;
 pub mod failure;
 pub mod group;
 pub mod health;
+pub mod id_map;
 pub mod ids;
 pub mod instance;
 pub mod log;

@@ -10,6 +10,7 @@ use crate::capacity_provider::CapacityProvider;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::group::Group;
+use crate::id_map::IdMap;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
@@ -70,7 +71,7 @@ pub struct State {
     /// All revisions.
     pub definitions: BTreeMap<RevisionId, TaskDefinition>,
     /// All container instances, deregistered ones too.
-    pub instances: BTreeMap<InstanceId, Instance>,
+    pub instances: IdMap<InstanceId, Instance>,
     /// All services that are shown.
     pub services: BTreeMap<ServiceId, Service>,
     /// What has happened to them, the newest of each.
@@ -80,7 +81,7 @@ pub struct State {
     /// Their deployments, the newest of each.
     pub service_deployments: BTreeMap<(ServiceId, u32), ServiceDeployment>,
     /// All tasks that are shown.
-    pub tasks: BTreeMap<TaskId, Task>,
+    pub tasks: IdMap<TaskId, Task>,
     /// All log groups.
     pub log_groups: BTreeMap<LogGroupId, LogGroup>,
     client_tokens: BTreeMap<(ClusterId, Box<str>), ClientToken>,
@@ -168,12 +169,12 @@ impl State {
             capacity_providers: BTreeMap::new(),
             families: BTreeMap::new(),
             definitions: BTreeMap::new(),
-            instances: BTreeMap::new(),
+            instances: IdMap::default(),
             services: BTreeMap::new(),
             service_events: BTreeMap::new(),
             service_revisions: BTreeMap::new(),
             service_deployments: BTreeMap::new(),
-            tasks: BTreeMap::new(),
+            tasks: IdMap::default(),
             log_groups: BTreeMap::new(),
             client_tokens: BTreeMap::new(),
             index: Index::default(),

@@ -49,7 +49,7 @@ pub(crate) struct Keys {
     cluster: (ClusterId, LaunchType),
     family: FamilyId,
     service: Option<(ServiceId, u64)>,
-    pub(super) instance: Option<InstanceId>,
+    instance: Option<InstanceId>,
     starter: Option<u64>,
     provider: Option<Box<str>>,
     /// Of a task that is wanted RUNNING.
@@ -83,11 +83,6 @@ impl Keys {
             waiting: task.is_waiting().then_some(task.times.created),
             expires: (!live).then_some(task.times.stopped + STOPPED_SHOWN_MS),
         }
-    }
-
-    /// The instance on which it has room booked.
-    pub fn books_on(&self) -> Option<InstanceId> {
-        self.instance.filter(|_| self.booked.is_some())
     }
 }
 
@@ -192,9 +187,12 @@ impl State {
             }
             index.instance_ports.extend(after);
         }
-        let (before, after) = (old.and_then(Keys::books_on), new.and_then(Keys::books_on));
-        if before != after || old.and_then(|keys| keys.booked) != new.and_then(|keys| keys.booked) {
-            before.into_iter().chain(after.filter(|_| before != after)).for_each(|instance| self.list_room(instance));
+        let room = |keys: &Keys| Some((keys.instance?, keys.booked?.2));
+        let (before, after) = (old.and_then(room), new.and_then(room));
+        if before != after {
+            let instances = [before, after].map(|room| room.map(|(instance, _)| instance));
+            let other = instances[1].filter(|instance| instances[0] != Some(*instance));
+            instances[0].into_iter().chain(other).for_each(|instance| self.list_room(instance));
         }
     }
 }

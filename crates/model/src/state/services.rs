@@ -12,7 +12,9 @@ use std::collections::BTreeSet;
 impl State {
     pub(crate) fn put_service(&mut self, service: Service) -> Vec<Touched> {
         let id = service.id;
-        self.index.service_names.insert((service.cluster, service.name.clone()), id);
+        if self.services.get(&id).is_none_or(|old| (old.cluster, &old.name) != (service.cluster, &service.name)) {
+            self.index.service_names.insert((service.cluster, service.name.clone()), id);
+        }
         if service.status == ServiceStatus::Inactive {
             self.index.inactive_services.insert((service.inactive_at + INACTIVE_SHOWN_MS, id));
         }
