@@ -4,6 +4,7 @@ mod account;
 mod capacity;
 mod daemons;
 mod deployments;
+mod fuzz;
 mod health;
 mod placement;
 mod plans;
