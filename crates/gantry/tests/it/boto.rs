@@ -46,6 +46,14 @@ fn a_header_asks_what_a_call_would_bring_about() {
 }
 
 #[test]
+fn every_member_of_a_task_definition_comes_back() {
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    python(&gantry, "definitions.py");
+    gantry.take_down();
+}
+
+#[test]
 fn what_is_not_placed_is_explained() {
     let gantry = Gantry::up();
     python(&gantry, "explain.py");
