@@ -102,6 +102,9 @@ pub struct Deployment {
     /// It was called COMPLETED too early: tasks of it ended soon after. Next time one must have settled.
     #[serde(default)]
     pub doubtful: bool,
+    /// Somebody has stopped its deployment after it had come true: it is not taken up again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
     /// When it was COMPLETED last; zero: it was not yet.
     #[serde(default)]
     pub completed_at: Millis,
@@ -228,6 +231,7 @@ impl Deployment {
             passing: false,
             hopeless: false,
             doubtful: false,
+            kept: false,
             completed_at: 0,
             retry_at: 0,
             trouble: None,
@@ -261,6 +265,12 @@ impl Deployment {
     /// Failed starts as a circuit breaker counts them.
     pub fn counted(&self, breaker: &CircuitBreaker) -> u32 {
         if breaker.reset { self.failures } else { self.failed }
+    }
+
+    /// It has come true, and tasks that end from now on are not held against that.
+    pub fn keep(&mut self, now: Millis) {
+        (self.rollout, self.doubtful, self.hopeless) = (Rollout::Completed, false, false);
+        (self.kept, self.updated_at) = (true, now);
     }
 
     /// `ecs-svc/` and 19 digits.

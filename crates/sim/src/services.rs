@@ -195,9 +195,14 @@ impl World {
             let running = primary_tasks(state, service).filter(|task| task.status == TaskStatus::Running).count();
             let older = state.service_tasks(service.id).filter(|task| task.status != TaskStatus::Stopped).count()
                 - primary_tasks(state, service).count();
-            // Without room for its tasks, or for a step, a service says so and waits; what was given up or stopped by a
-            // request is FAILED and stays as it is.
-            let given_up = |deployment: &Deployment| deployment.rollout == Rollout::Failed;
+            // Without room for its tasks, or for a step, a service says so and waits; what was given up, or stopped by a
+            // request before it came true, is FAILED and stays as it is.
+            let history = |deployment: &Deployment| state.service_deployments.get(&(service.id, deployment.history));
+            let triggered = |deployment: &Deployment| history(deployment).is_some_and(|known| known.triggered);
+            let given_up = |deployment: &Deployment| {
+                let failed = deployment.rollout == Rollout::Failed;
+                failed && (deployment.completed_at == 0 || triggered(deployment))
+            };
             let excused = service.primary().is_some_and(|primary| primary.trouble.is_some() || given_up(primary));
             match service.status {
                 ServiceStatus::Draining => Some(format!("service {name} is DRAINING")),

@@ -31,6 +31,13 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// With more digits, for what takes less than one.
+    pub fn fine(&self) -> String {
+        format!("median {:.3}, p90 {:.3} (n = {})", self.quantile(0.5), self.quantile(0.9), self.0.len())
+    }
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "median {:.1}, p90 {:.1} (n = {})", self.quantile(0.5), self.quantile(0.9), self.0.len())

@@ -10,6 +10,7 @@ mod peer;
 mod place;
 mod scale;
 mod server;
+mod size;
 
 use crate::{command, images, packages};
 use anyhow::{Context, Result, bail};
@@ -49,6 +50,8 @@ enum Group {
     Scale,
     /// How many tasks a second are placed, without a server.
     Place,
+    /// What a million tasks weigh and what reading them costs, in memory.
+    Size,
 }
 
 impl Group {
@@ -58,6 +61,7 @@ impl Group {
             Self::Api => "api",
             Self::Scale => "scale",
             Self::Place => "place",
+            Self::Size => "size",
         };
         command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", name]))
     }
@@ -77,6 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Ok(());
         }
         Some(Group::Scale) => return scale::measure(),
+        Some(Group::Size) => return size::measure(),
     }
     if !command::is_root() {
         bail!("measuring real containers needs root");
@@ -113,6 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     drop(server);
     Group::Scale.run_released()?;
     Group::Place.run_released()?;
+    Group::Size.run_released()?;
     peer::docker(&image, arguments.tasks.min(20), &running)
 }
 

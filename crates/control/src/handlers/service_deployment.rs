@@ -209,7 +209,7 @@ fn wanted(state: &State, arn: &str) -> Result<(Service, ServiceDeployment), Faul
 }
 
 /// StopServiceDeployment. ROLLBACK goes back to the last revision that came true, at once; ABORT leaves what there is as it
-/// is.
+/// is. One that had come true already is what there is: the service goes on keeping its count with it.
 pub(crate) fn stop(
     desk: &mut Desk,
     _: &Caller,
@@ -217,6 +217,7 @@ pub(crate) fn stop(
 ) -> Result<ecs::StopServiceDeploymentResponse, Fault> {
     let arn = input.service_deployment_arn;
     let (mut service, mut deployment) = wanted(&desk.state, &arn)?;
+    use ServiceDeploymentStatus::{RollbackSuccessful, Successful};
     let back = input.stop_type != Some(ecs::StopServiceDeploymentStopType::Abort);
     let conflict = |why: &str| {
         let message = format!("The service deployment {why}: its status is {}.", deployment.status.as_str());
@@ -234,11 +235,22 @@ pub(crate) fn stop(
         deployment.updated_at = desk.now;
     } else {
         let why = "The service deployment was stopped with stopType ABORT.";
-        deployment.finish(ServiceDeploymentStatus::Stopped, Some(why), desk.now);
-        if let Some(primary) = service.deployments.first_mut().filter(|known| known.history == deployment.number) {
-            primary.rollout = Rollout::Failed;
-            primary.trouble = Some(why.into());
-            primary.updated_at = desk.now;
+        let primary = service.deployments.first_mut().filter(|known| known.history == deployment.number);
+        match primary {
+            // It is what serves: it had come true, and was taken up again because a task of it ended early.
+            Some(primary) if primary.completed_at != 0 => {
+                let rolled_back = deployment.rollback.is_some();
+                let end = if rolled_back { RollbackSuccessful } else { Successful };
+                deployment.finish(end, None, desk.now);
+                primary.keep(desk.now);
+            }
+            primary => {
+                deployment.finish(ServiceDeploymentStatus::Stopped, Some(why), desk.now);
+                if let Some(primary) = primary {
+                    (primary.rollout, primary.updated_at) = (Rollout::Failed, desk.now);
+                    primary.trouble = Some(why.into());
+                }
+            }
         }
         service.steady = false;
         service.version += 1;

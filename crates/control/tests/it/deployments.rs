@@ -253,6 +253,30 @@ fn a_deployment_is_stopped_at_once_with_or_without_a_way_back() {
     assert_eq!(code, "ServiceDeploymentNotFoundException");
 }
 
+#[test]
+fn stopping_a_deployment_that_had_come_true_keeps_its_count() {
+    for (kind, status) in [("ABORT", "SUCCESSFUL"), ("ROLLBACK", "ROLLBACK_FAILED")] {
+        let mut desk = Desk::with_room();
+        desk.service(2, json!({}));
+        desk.settle();
+        assert_eq!(desk.statuses(), ["SUCCESSFUL"]);
+        let dies = |desk: &mut Desk| {
+            let task = desk.wanted().remove(0).0;
+            desk.fail(&task, 1);
+        };
+        dies(&mut desk);
+        assert_eq!(desk.statuses(), ["IN_PROGRESS"], "it was called COMPLETED too early");
+        let arn = text(&desk.history()[0], "/serviceDeploymentArn").to_owned();
+        desk.stop_deployment(&arn, kind);
+        desk.settle();
+        assert_eq!((desk.wanted().len(), desk.statuses()), (2, vec![status.to_owned()]), "{kind}");
+        assert_eq!(text(&desk.describe(), "/deployments/0/rolloutState"), "COMPLETED");
+        dies(&mut desk);
+        desk.settle();
+        assert_eq!((desk.wanted().len(), desk.statuses()), (2, vec![status.to_owned()]), "it stays stopped: {kind}");
+    }
+}
+
 fn hooks(stage: &str, action: &str) -> Value {
     json!({"lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": [stage],
         "timeoutConfiguration": {"timeoutInMinutes": 1, "action": action}}]})

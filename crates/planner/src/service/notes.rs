@@ -18,7 +18,8 @@ pub fn note_end(service: &mut Service, task: &Task, now: Millis) -> Option<Strin
         deployment.fail(task.times.created, never_ran && is_passing(reason), now);
         deployment.trouble = Some(format!("Task {} stopped: {reason}", task.id).into());
         deployment.hopeless |= never_ran && is_hopeless(reason);
-        if deployment.rollout == Rollout::Completed && now < deployment.completed_at + SETTLED_MS {
+        let early = !deployment.kept && now < deployment.completed_at + SETTLED_MS;
+        if deployment.rollout == Rollout::Completed && early {
             (deployment.rollout, deployment.doubtful) = (Rollout::InProgress, true);
         }
     }

@@ -90,7 +90,11 @@ fn roll_back(state: &State, draft: &mut Draft, why: &str, now: Millis) {
     let Some(revision) = revision else {
         let why = format!("{why} There is no completed service revision to roll back to.");
         deployment.finish(Status::RollbackFailed, Some(&why), now);
-        draft.say("cannot be rolled back: no deployment of it was ever completed.");
+        // It is itself what came true: its count is kept all the same.
+        if primary.completed_at != 0 && !deployment.triggered {
+            primary.keep(now);
+        }
+        draft.say("cannot be rolled back: there is no other deployment of it that was ever completed.");
         return;
     };
     deployment.status = Status::RollbackInProgress;
