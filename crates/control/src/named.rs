@@ -115,6 +115,6 @@ pub(crate) fn task_definition<'a>(state: &'a State, text: &str) -> Result<Option
     let Some(family) = state.family_named(family) else { return Ok(None) };
     Ok(match revision {
         Some(revision) => state.definitions.get(&RevisionId { family: family.id, revision }),
-        None => state.revisions(family.id).rev().find(|definition| definition.active),
+        None => state.latest_active(family.id),
     })
 }

@@ -59,7 +59,9 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
     let service = desk.state.services.get(&id);
     let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return };
     // The ratio is kept over the tasks of the deployment.
-    let live = desk.state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
+    let spread = !strategy.is_empty();
+    let live = spread.then(|| desk.state.live_service_tasks(id)).into_iter().flatten();
+    let live = live.filter(|task| task.desired == Desired::Running);
     let same = live.filter(|task| task.service == order.service).filter_map(|task| task.provider.as_deref());
     let shares = shares(&mut Spread::new(&strategy, same), count as usize);
     let (tasks, unplaced) = match places.is_empty() {

@@ -29,12 +29,14 @@ use std::net::Ipv4Addr;
 mod addresses;
 mod counts;
 mod definitions;
+mod families;
 mod keys;
 mod lists;
 mod services;
 mod settings;
 
 pub use counts::Counts;
+pub use families::FamilyKind;
 use keys::{Keys, Shelf};
 pub use lists::TaskFilter;
 
@@ -93,6 +95,8 @@ pub struct State {
 pub(crate) struct Index {
     pub(crate) cluster_names: BTreeMap<Box<str>, ClusterId>,
     pub(crate) family_names: BTreeMap<Box<str>, FamilyId>,
+    revisions: BTreeSet<(FamilyKind, RevisionId)>,
+    families: BTreeMap<FamilyKind, BTreeSet<Box<str>>>,
     cluster_tasks: BTreeSet<(ClusterId, LaunchType, Shelf, TaskId)>,
     family_tasks: BTreeSet<(ClusterId, FamilyId, Shelf, TaskId)>,
     /// By a number for `startedBy`.

@@ -9,8 +9,10 @@ use crate::page::Page;
 use model::change::Change;
 use model::needs::Needs;
 use model::project;
-use model::task_definition::TaskDefinition;
-use model::{FamilyId, RevisionId, State};
+use model::state::FamilyKind;
+use model::task_definition::{Family, TaskDefinition};
+use model::{RevisionId, State};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 use wire::{Fault, ToJson, ecs};
 
@@ -146,23 +148,24 @@ pub(crate) fn list(
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
     let after = page.after().and_then(|after| after.rsplit_once(':'));
     let after = after.and_then(|(family, revision)| Some((family.to_owned(), revision.parse::<u32>().ok()?)));
-    let families = families(state, family, after.as_ref().map(|(family, _)| family.as_str()), descending);
-    let beyond = |id: RevisionId, name: &str| match &after {
-        Some((family, revision)) if family == name => {
-            if descending {
-                id.revision < *revision
-            } else {
-                id.revision > *revision
+    let status = FamilyKind::from(wanted);
+    let from = after.as_ref().map(|(family, _)| family.as_str());
+    // Those of the cursor's family go on where it is.
+    let all = families(state, family, status, from, descending).flat_map(|family| {
+        let cursor = after.as_ref().filter(|(name, _)| **name == *family.name).map(|(_, revision)| *revision);
+        let ids: Box<dyn Iterator<Item = RevisionId>> = match (descending, cursor) {
+            (false, Some(u32::MAX)) | (true, Some(0)) => Box::new(std::iter::empty()),
+            (false, cursor) => {
+                Box::new(state.revisions_between(family.id, status, cursor.map_or(0, |last| last + 1), u32::MAX))
             }
-        }
-        _ => true,
-    };
-    let all = families.into_iter().flat_map(|(id, name)| {
-        let ids: Vec<RevisionId> = revisions(state, id, descending, wanted);
-        ids.into_iter().map(move |id| (id, name))
+            (true, cursor) => {
+                let last = cursor.map_or(u32::MAX, |last| last - 1);
+                Box::new(state.revisions_between(family.id, status, 0, last).rev())
+            }
+        };
+        ids.map(move |id| (id, &*family.name))
     });
-    let (items, next_token) =
-        page.take(all.filter(|(id, name)| beyond(*id, name)), |(id, name)| format!("{name}:{}", id.revision));
+    let (items, next_token) = page.take(all, |(id, name)| format!("{name}:{}", id.revision));
     let arns = items.into_iter().map(|(id, name)| state.scope().task_definition(name, id.revision)).collect();
     Ok(ecs::ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token })
 }
@@ -171,27 +174,18 @@ pub(crate) fn list(
 fn families<'a>(
     state: &'a State,
     only: Option<&str>,
+    status: FamilyKind,
     after: Option<&str>,
     descending: bool,
-) -> Vec<(FamilyId, &'a str)> {
+) -> Box<dyn Iterator<Item = &'a Family> + 'a> {
     if let Some(name) = only {
-        return state.family_named(name).map(|family| (family.id, &*family.name)).into_iter().collect();
+        return Box::new(state.family_named(name).into_iter());
     }
-    let from = if descending { "" } else { after.unwrap_or("") };
-    let names = state.families_from(from).map(|family| (family.id, &*family.name));
+    let cursor = after.map_or(Unbounded, Included);
     match descending {
-        false => names.collect(),
-        true => {
-            let mut names: Vec<_> = names.take_while(|(_, name)| after.is_none_or(|after| *name <= after)).collect();
-            names.reverse();
-            names
-        }
+        false => Box::new(state.families_of(status, cursor, Unbounded)),
+        true => Box::new(state.families_of(status, Unbounded, cursor).rev()),
     }
-}
-
-fn revisions(state: &State, family: FamilyId, descending: bool, wanted: ecs::TaskDefinitionStatus) -> Vec<RevisionId> {
-    let fitting = state.revisions(family).filter(|definition| definition.status() == wanted).map(|d| d.id);
-    if descending { fitting.rev().collect() } else { fitting.collect() }
 }
 
 /// ListTaskDefinitionFamilies. A family is ACTIVE while it has an ACTIVE revision; both kinds are listed by default.
@@ -205,16 +199,14 @@ pub(crate) fn list_families(
     let wanted = input.status.unwrap_or(ecs::TaskDefinitionFamilyStatus::All);
     let scope = format!("ListTaskDefinitionFamilies|{prefix:?}|{wanted}");
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
-    let from = page.after().unwrap_or(&prefix).max(&prefix);
-    let any = |id| state.revisions(id).next().is_some();
-    let active = |id| state.revisions(id).any(|definition| definition.active);
-    let fitting =
-        state.families_from(from).take_while(|family| family.name.starts_with(&prefix)).filter(|family| match wanted {
-            ecs::TaskDefinitionFamilyStatus::All => any(family.id),
-            ecs::TaskDefinitionFamilyStatus::Active => active(family.id),
-            ecs::TaskDefinitionFamilyStatus::Inactive => any(family.id) && !active(family.id),
-        });
-    let rest = fitting.filter(|family| page.after().is_none_or(|after| &*family.name > after));
+    let from = page.after().filter(|after| *after >= &*prefix).map_or(Included(&*prefix), Excluded);
+    let kind = match wanted {
+        ecs::TaskDefinitionFamilyStatus::All => FamilyKind::Any,
+        ecs::TaskDefinitionFamilyStatus::Active => FamilyKind::Active,
+        ecs::TaskDefinitionFamilyStatus::Inactive => FamilyKind::WithoutActive,
+    };
+    let families = state.families_of(kind, from, Unbounded);
+    let rest = families.take_while(|family| family.name.starts_with(&prefix));
     let (families, next_token) = page.take(rest.map(|family| family.name.to_string()), String::clone);
     Ok(ecs::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token })
 }

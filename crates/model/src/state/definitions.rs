@@ -2,7 +2,7 @@
 
 use super::{State, Touched};
 use crate::Millis;
-use crate::ids::{FamilyId, RevisionId};
+use crate::ids::RevisionId;
 use crate::task_definition::{DELETED_SHOWN_MS, Family, TaskDefinition};
 
 impl State {
@@ -14,13 +14,16 @@ impl State {
     }
 
     pub(crate) fn put_family(&mut self, family: Family) {
-        self.index.family_names.insert(family.name.clone(), family.id);
-        self.families.insert(family.id, family);
+        let id = family.id;
+        self.index.family_names.insert(family.name.clone(), id);
+        self.families.insert(id, family);
+        self.list_family(id);
     }
 
     pub(crate) fn put_definition(&mut self, definition: TaskDefinition) {
         let id = definition.id;
         self.definitions.insert(id, definition);
+        self.list_revision(id);
         self.list_deletion(id);
     }
 
@@ -28,12 +31,14 @@ impl State {
         let Some(definition) = self.definitions.get_mut(&id) else { return Vec::new() };
         definition.active = false;
         definition.deregistered_at = Some(at);
+        self.list_revision(id);
         vec![Touched::Definition(id)]
     }
 
     pub(super) fn delete_definition(&mut self, id: RevisionId, at: Millis) -> Vec<Touched> {
         let Some(definition) = self.definitions.get_mut(&id) else { return Vec::new() };
         definition.delete_requested_at = Some(at);
+        self.list_revision(id);
         self.list_deletion(id);
         vec![Touched::Definition(id)]
     }
@@ -42,6 +47,7 @@ impl State {
     pub(super) fn forget_definition(&mut self, id: RevisionId) -> Vec<Touched> {
         let Some(old) = self.definitions.remove(&id) else { return Vec::new() };
         self.index.deletions.remove(&(old.delete_requested_at.unwrap_or_default() + DELETED_SHOWN_MS, id));
+        self.list_revision(id);
         vec![Touched::Definition(id)]
     }
 
@@ -75,22 +81,5 @@ impl State {
     /// Deleted revisions whose time is up at `now`, and that no task or service that is shown was made from.
     pub fn expired_definitions(&self, now: Millis) -> impl Iterator<Item = RevisionId> {
         self.index.deletions.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
-    }
-
-    /// The family of that name.
-    pub fn family_named(&self, name: &str) -> Option<&Family> {
-        self.families.get(self.index.family_names.get(name)?)
-    }
-
-    /// Family names in order, from the first not below `from`.
-    pub fn families_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Family> + use<'a> {
-        use std::ops::Bound::{Included, Unbounded};
-        self.index.family_names.range::<str, _>((Included(from), Unbounded)).map(|(_, id)| &self.families[id])
-    }
-
-    /// The revisions of a family, oldest first.
-    pub fn revisions(&self, family: FamilyId) -> impl DoubleEndedIterator<Item = &TaskDefinition> {
-        let (first, last) = (RevisionId { family, revision: 0 }, RevisionId { family, revision: u32::MAX });
-        self.definitions.range(first..=last).map(|(_, definition)| definition)
     }
 }

@@ -57,11 +57,16 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
 pub(super) fn trouble(draft: &mut Draft, tasks: &Tasks<'_>, plan: &Plan) -> bool {
     let service = &mut draft.service;
     let stuck = is_stuck(service, tasks, plan);
-    let bounds = format!("minimumHealthyPercent {} and maximumPercent {}", service.minimum_healthy, service.maximum);
+    let bounds = (service.minimum_healthy, service.maximum);
     let desired = service.desired;
     let Some(primary) = service.deployments.first_mut() else { return false };
-    let why = format!("{bounds} of {desired} tasks allow no step: raise one or lower the other");
-    if stuck && primary.trouble.as_deref() != Some(&why) {
+    let why = || {
+        let (least, most) = bounds;
+        format!(
+            "minimumHealthyPercent {least} and maximumPercent {most} of {desired} tasks allow no step: raise one or lower the other"
+        )
+    };
+    if let Some(why) = stuck.then(why).filter(|why| primary.trouble.as_deref() != Some(why.as_str())) {
         primary.trouble = Some(why.as_str().into());
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return true;

@@ -37,21 +37,27 @@ impl<'a> Tasks<'a> {
     pub fn among(
         state: &'a State,
         service: &Service,
-        live: impl Iterator<Item = &'a Task> + Clone,
+        live: impl Iterator<Item = &'a Task>,
         acting: Option<u64>,
         health: Health,
     ) -> Self {
-        let live = live.filter(|task| task.desired == Desired::Running);
-        let away = |task: &&Task| task.instance.and_then(|id| state.instances.get(&id)).and_then(Instance::away_until);
-        let next_loss = live.clone().filter_map(|task| away(&task)).filter(|at| *at > health.now).min();
-        // A task of a DAEMON service has no other place.
-        let (lost, live): (Vec<_>, Vec<_>) = live.partition(|task| !service.daemon && state.is_lost(task, health.now));
-        // A task on a host that drains is like one of an older deployment: replaced within the bounds.
-        let stays =
-            |task: &Task| !task.instance.and_then(|id| state.instances.get(&id)).is_some_and(Instance::is_draining);
-        let (primary, older): (Vec<_>, Vec<_>) =
-            live.into_iter().partition(|task| task.service.map(|member| member.deployment) == acting && stays(task));
-        let (sick, primary) = primary.into_iter().partition(|task| health.is_sick(task, service));
+        let mut next_loss: Option<Millis> = None;
+        let (mut primary, mut older, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for task in live.filter(|task| task.desired == Desired::Running) {
+            let instance = task.instance.and_then(|id| state.instances.get(&id));
+            let away = instance.and_then(Instance::away_until).filter(|at| *at > health.now);
+            next_loss = next_loss.into_iter().chain(away).min();
+            let of_acting = task.service.map(|member| member.deployment) == acting;
+            // A task of a DAEMON service has no other place. One on a host that drains is like one of an older deployment:
+            // replaced within the bounds.
+            match instance {
+                Some(instance) if !service.daemon && !instance.reachable(health.now) => lost.push(task),
+                Some(instance) if instance.is_draining() => older.push(task),
+                _ if of_acting => primary.push(task),
+                _ => older.push(task),
+            }
+        }
+        let (sick, primary) = primary.into_iter().partition(|task: &&Task| health.is_sick(task, service));
         Self { acting, primary, sick, older, lost, next_loss, health, state }
     }
 
