@@ -54,6 +54,13 @@ fn every_member_of_a_task_definition_comes_back() {
 }
 
 #[test]
+fn every_noun_is_called_and_refuses_as_it_declares() {
+    let gantry = Gantry::up();
+    python(&gantry, "nouns.py");
+    gantry.take_down();
+}
+
+#[test]
 fn what_is_not_placed_is_explained() {
     let gantry = Gantry::up();
     python(&gantry, "explain.py");
