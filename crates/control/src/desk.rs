@@ -199,6 +199,7 @@ impl Desk {
         let cluster = instance.cluster;
         if changed || instance.is_draining() {
             self.waiting.extend(self.state.daemons(cluster));
+            self.waiting.extend(self.state.balanced(cluster));
         }
         if self.state.waiting_tasks(cluster).next().is_some() {
             self.freed.insert(cluster);

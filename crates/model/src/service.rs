@@ -178,6 +178,12 @@ pub struct Service {
     /// It has said that it is steady, and nothing has happened since.
     #[serde(default)]
     pub steady: bool,
+    /// `availabilityZoneRebalancing`: its tasks are moved when their zones have become uneven.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebalance: bool,
+    /// That is going on: it may have one task more than it is to keep.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub balancing: bool,
     /// `healthCheckGracePeriodSeconds`: how long after RUNNING failing checks of a task are of no consequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u32>,

@@ -110,6 +110,7 @@ pub(crate) struct Index {
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
+    pub(crate) balanced: BTreeSet<(ClusterId, ServiceId)>,
     service_tasks: BTreeSet<(ServiceId, Shelf, TaskId)>,
     /// Those that are not STOPPED, by deployment.
     pub(crate) live_service_tasks: BTreeSet<(ServiceId, u64, TaskId)>,

@@ -1,7 +1,9 @@
 //! Rules for CreateService and UpdateService.
 
 use super::run::{platform_version, unsupported};
-use model::placement::Placement;
+use model::placement::{Placement, Strategy};
+use model::service::Service;
+use model::task::LaunchType;
 use wire::{Fault, ecs};
 
 /// Tasks of one service (service quotas).
@@ -31,10 +33,6 @@ macro_rules! common_members {
                     .deployment_controller
                     .as_ref()
                     .is_some_and(|c| c.r#type == ecs::DeploymentControllerType::CodeDeploy),
-            ),
-            (
-                "availabilityZoneRebalancing",
-                $input.availability_zone_rebalancing == Some(ecs::AvailabilityZoneRebalancing::Enabled),
             ),
         ])
     };
@@ -89,6 +87,28 @@ pub(crate) fn daemon_placement(daemon: bool, placement: &Placement) -> Result<()
                    and try again.";
     let used = daemon && (!placement.strategy.is_empty() || placement.is_distinct());
     if used { Err(Fault::invalid_parameter(message)) } else { Ok(()) }
+}
+
+/// availabilityZoneRebalancing ENABLED, of what the service is now: it must have a choice of zones, and room for one task
+/// more.
+pub(crate) fn rebalance(service: &Service) -> Result<(), Fault> {
+    let by_zone = service.placement.strategy.first().is_none_or(|first| *first == Strategy::zones());
+    let refused = [
+        (service.daemon, "the DAEMON scheduling strategy"),
+        (service.external, "the EXTERNAL deployment controller"),
+        (!by_zone, "a placement strategy that does not begin with spread over attribute:ecs.availability-zone"),
+        (service.maximum <= 100, "a maximumPercent of 100"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(used, _)| service.rebalance && *used) {
+        let message = format!("availabilityZoneRebalancing ENABLED is not supported with {what}.");
+        return Err(Fault::invalid_parameter(message));
+    }
+    if service.rebalance && service.launch_type != LaunchType::Fargate && !service.strategy.is_empty() {
+        return Err(unsupported(
+            "availabilityZoneRebalancing with a capacity provider strategy of container instances",
+        ));
+    }
+    Ok(())
 }
 
 /// Members of UpdateService without an engine.

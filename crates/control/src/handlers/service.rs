@@ -131,8 +131,11 @@ fn wished(
         execute_command: input.enable_execute_command == Some(true),
         created_by: desk.state.scope().root().into(),
         digest,
+        rebalance: input.availability_zone_rebalancing == Some(ecs::AvailabilityZoneRebalancing::Enabled),
+        balancing: false,
         version: 1,
     };
+    check::rebalance(&service)?;
     Ok((service, definition))
 }
 
@@ -228,6 +231,10 @@ pub(crate) fn update(
             service.subnets = subnets;
         }
     }
+    if let Some(asked) = input.availability_zone_rebalancing {
+        service.rebalance = asked == ecs::AvailabilityZoneRebalancing::Enabled;
+    }
+    check::rebalance(&service)?;
     if input.propagate_tags.is_some() {
         service.propagate = propagate(input.propagate_tags);
     }

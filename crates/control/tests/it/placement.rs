@@ -326,3 +326,70 @@ fn what_waits_is_explained_by_instance_and_rule_and_what_runs_by_what_chose_it()
     desk.settle();
     assert_eq!(text(&desk.explain(&task), "/summary"), "stopped with UserInitiated: enough");
 }
+
+#[test]
+fn zones_that_have_become_uneven_are_evened_out_one_task_at_a_time() {
+    let mut desk = Desk::new();
+    let zone = |name: &str| json!([{"name": "ecs.availability-zone", "value": name}]);
+    let mut hosts = vec![desk.instance(0, 1000, 1000, zone("us-east-1a"))];
+    desk.small("web", json!({}));
+    let web = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 4,
+        "availabilityZoneRebalancing": "ENABLED"});
+    let made = desk.ok("CreateService", web)["service"].clone();
+    assert_eq!(text(&made, "/availabilityZoneRebalancing"), "ENABLED");
+    desk.settle();
+    assert_eq!(desk.spread(&hosts), [4]);
+    let said = desk.events();
+    desk.pass(120_000);
+    assert_eq!((desk.spread(&hosts), desk.events()), (vec![4], said), "one zone is even");
+    hosts.push(desk.instance(1, 1000, 1000, zone("us-east-1b")));
+    assert_eq!(desk.spread(&hosts), [4, 1], "in the round in which the host came");
+    let seen = desk.settle();
+    assert!((seen.most, seen.least) == (5, 4), "{seen:?}");
+    assert_eq!(desk.spread(&hosts), [2, 2]);
+    let said = desk.events();
+    let one = |words: &str| said.iter().filter(|event| event.contains(words)).count();
+    let began = "(service web) is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b. AZ Rebalancing in progress.";
+    assert_eq!(
+        (one(began), one("is AZ balanced with 2 tasks in us-east-1a, 2 tasks in us-east-1b.")),
+        (1, 1),
+        "{said:?}"
+    );
+    // A zone without room changes nothing, and is asked again.
+    desk.instance(2, 10, 10, zone("us-east-1c"));
+    desk.settle();
+    desk.ok("UpdateService", json!({"service": "web", "desiredCount": 6}));
+    desk.settle();
+    assert_eq!(desk.spread(&hosts), [3, 3]);
+    let refused = |desk: &mut Desk, member: &str, value: Value| {
+        let (code, message) = desk.refused("UpdateService", json!({"service": "web", member: value}));
+        assert_eq!(code, "InvalidParameterException");
+        assert!(message.contains("availabilityZoneRebalancing"), "{message}");
+    };
+    refused(&mut desk, "placementStrategy", json!([{"type": "binpack", "field": "memory"}]));
+    refused(&mut desk, "deploymentConfiguration", json!({"maximumPercent": 100, "minimumHealthyPercent": 50}));
+    desk.ok("UpdateService", json!({"service": "web", "availabilityZoneRebalancing": "DISABLED"}));
+    assert_eq!(text(&desk.describe(), "/availabilityZoneRebalancing"), "DISABLED");
+}
+
+#[test]
+fn nothing_is_moved_while_a_deployment_is_in_progress_nor_without_being_asked() {
+    let mut desk = Desk::new();
+    let zone = |name: &str| json!([{"name": "ecs.availability-zone", "value": name}]);
+    let mut hosts = vec![desk.instance(0, 1000, 1000, zone("us-east-1a"))];
+    desk.small("web", json!({}));
+    let web = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 4});
+    assert_eq!(text(&desk.ok("CreateService", web)["service"], "/availabilityZoneRebalancing"), "DISABLED");
+    desk.settle();
+    hosts.push(desk.instance(1, 1000, 1000, zone("us-east-1b")));
+    desk.settle();
+    assert_eq!(desk.spread(&hosts), [4, 0]);
+    let hook = json!([{"targetType": "PAUSE", "lifecycleStages": ["PRE_SCALE_UP"]}]);
+    desk.ok(
+        "UpdateService",
+        json!({"service": "web", "forceNewDeployment": true, "availabilityZoneRebalancing": "ENABLED",
+            "deploymentConfiguration": {"lifecycleHooks": hook}}),
+    );
+    desk.settle();
+    assert_eq!(desk.spread(&hosts), [4, 0], "the deployment waits");
+}

@@ -118,7 +118,10 @@ impl State {
             }),
             enable_execute_command: Some(service.execute_command),
             health_check_grace_period_seconds: service.grace_seconds.map(count),
-            availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
+            availability_zone_rebalancing: Some(match service.rebalance {
+                true => ecs::AvailabilityZoneRebalancing::Enabled,
+                false => ecs::AvailabilityZoneRebalancing::Disabled,
+            }),
             ..ecs::Service::default()
         }
     }

@@ -6,7 +6,7 @@ use crate::ids::{ClusterId, ServiceId, TaskId};
 use crate::service::{EVENTS_MAX, Event, INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::service_deployment::{SERVICE_DEPLOYMENTS_MAX, ServiceDeployment};
 use crate::service_revision::{ResolvedImage, ServiceRevision};
-use crate::task::Task;
+use crate::task::{LaunchType, Task};
 use std::collections::BTreeSet;
 
 impl State {
@@ -23,6 +23,12 @@ impl State {
         } else {
             self.index.daemons.remove(&(service.cluster, id));
         }
+        // On Fargate the zone of a task is its subnet's, whatever host comes or goes.
+        if service.rebalance && service.status == ServiceStatus::Active && service.launch_type != LaunchType::Fargate {
+            self.index.balanced.insert((service.cluster, id));
+        } else {
+            self.index.balanced.remove(&(service.cluster, id));
+        }
         self.services.insert(id, service);
         vec![Touched::Service(id)]
     }
@@ -30,6 +36,12 @@ impl State {
     /// The DAEMON services of a cluster that are ACTIVE.
     pub fn daemons(&self, cluster: ClusterId) -> impl Iterator<Item = ServiceId> {
         let keys = self.index.daemons.range((cluster, ServiceId(0))..=(cluster, ServiceId(u32::MAX)));
+        keys.map(|(_, id)| *id)
+    }
+
+    /// The services of a cluster that look at their zones when an instance has come.
+    pub fn balanced(&self, cluster: ClusterId) -> impl Iterator<Item = ServiceId> {
+        let keys = self.index.balanced.range((cluster, ServiceId(0))..=(cluster, ServiceId(u32::MAX)));
         keys.map(|(_, id)| *id)
     }
 

@@ -6,8 +6,7 @@ use super::rolling::{next_look, note_sick, waits};
 use super::settle::settle;
 use super::tasks::Tasks;
 use super::{Draft, Plan};
-use crate::place::{Ask, verdicts};
-use model::group::Group;
+use crate::place::verdicts;
 use model::project::Health;
 use model::reason::Reason;
 use model::service::{Rollout, Service};
@@ -50,19 +49,7 @@ fn hosts(state: &State, service: &Service, acting: Option<u64>, now: Millis) -> 
     let deployment = service.deployments.iter().find(|deployment| Some(deployment.number) == acting);
     let definition = deployment.and_then(|deployment| state.definitions.get(&deployment.definition));
     let Some(definition) = definition else { return BTreeMap::new() };
-    let ask = Ask {
-        cluster: service.cluster,
-        launch_type: service.launch_type,
-        cpu: definition.needs.cpu,
-        memory: definition.needs.memory,
-        instance: None,
-        provider: None,
-        subnets: &service.subnets,
-        needs: &definition.needs,
-        placement: &service.placement,
-        group: Group::Service(service.id),
-        seed: 0,
-    };
+    let ask = super::ask(service, definition);
     let lacks_only_room = |reason: &Reason| match reason {
         Reason::NoInstances | Reason::NotActive | Reason::Attribute { .. } | Reason::MemberOf { .. } => false,
         Reason::AgentDisconnected | Reason::DistinctInstance | Reason::Addresses => true,

@@ -4,6 +4,7 @@
 //! No step leaves fewer healthy tasks than the lower bound, nor more tasks wanted RUNNING than the upper bound. Tasks
 //! that are stopping count as neither. A step counts what it has itself decided.
 
+mod balance;
 mod daemon;
 mod drain;
 mod notes;
@@ -15,10 +16,12 @@ mod tasks;
 
 pub use notes::{note_end, note_unplaced};
 
+use crate::place::Ask;
+use model::group::Group;
 use model::project::Health;
 use model::service::{Service, ServiceStatus};
 use model::state::State;
-use model::{InstanceId, Millis, ServiceDeployment, ServiceId, TaskId};
+use model::{InstanceId, Millis, ServiceDeployment, ServiceId, TaskDefinition, TaskId};
 
 /// What is to be done for a service.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,23 @@ pub fn reconcile(state: &State, id: ServiceId, health: Health) -> Plan {
         ServiceStatus::Active if service.daemon => daemon::step(state, service, health),
         ServiceStatus::Active if service.external => sets::step(state, service, health),
         ServiceStatus::Active => rolling::step(state, service, health),
+    }
+}
+
+/// What one more task of a service wants of a place.
+fn ask<'a>(service: &'a Service, definition: &'a TaskDefinition) -> Ask<'a> {
+    Ask {
+        cluster: service.cluster,
+        launch_type: service.launch_type,
+        cpu: definition.needs.cpu,
+        memory: definition.needs.memory,
+        instance: None,
+        provider: None,
+        subnets: &service.subnets,
+        needs: &definition.needs,
+        placement: &service.placement,
+        group: Group::Service(service.id),
+        seed: 0,
     }
 }
 

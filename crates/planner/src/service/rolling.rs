@@ -3,7 +3,7 @@
 use super::progress::{acting, advance, holds, waits_to_begin};
 use super::settle::settle;
 use super::tasks::Tasks;
-use super::{Draft, Plan};
+use super::{Draft, Plan, balance};
 use model::Millis;
 use model::project::Health;
 use model::service::{Rollout, SETTLED_MS, Service};
@@ -16,11 +16,13 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
     let mut draft = Draft::new(state, service);
     advance(state, &mut draft, health.now);
     let tasks = Tasks::sort(state, &draft.service, acting(&draft), health);
+    balance::interrupt(&mut draft, &tasks);
     let mut plan = Plan { of: tasks.acting.unwrap_or(0), ..Plan::default() };
     let sick = move_tasks(&draft, &tasks, &mut plan);
     sick.into_iter().for_each(|task| note_sick(&mut draft, tasks.acting, task, health.now));
+    let uneven = balance::step(state, &mut draft, &tasks, &mut plan);
     settle(state, &mut draft, &tasks, &plan);
-    plan.wake = next_look(&draft, &tasks);
+    plan.wake = next_look(&draft, &tasks).into_iter().chain(uneven).min();
     draft.finish(state, &mut plan);
     plan
 }
@@ -52,7 +54,8 @@ fn stop_lost(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
 
 /// More tasks than wanted, and all of the PRIMARY deployment's: scaled in, but for those that are protected.
 fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
-    let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired);
+    let extra = u32::from(balance::holds(service, tasks));
+    let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired.saturating_add(extra));
     let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
     plan.stops.extend(tasks.scale_in(surplus as usize).into_iter().map(|task| (task.id, reason.clone())));
 }

@@ -1,7 +1,7 @@
 //! The tasks of a service, sorted by what a step may do with them.
 
 use model::Millis;
-use model::instance::{ATTRIBUTE_ZONE, Instance};
+use model::instance::Instance;
 use model::project::Health;
 use model::service::{Deployment, Service};
 use model::state::State;
@@ -89,10 +89,7 @@ impl<'a> Tasks<'a> {
     /// Those to be scaled in, of those that are not protected: unhealthy ones, then, as ECS does it, of those in the zone
     /// and on the instance with the most tasks of the service the newest.
     pub fn scale_in(&self, count: usize) -> Vec<&'a Task> {
-        let zone = |task: &Task| {
-            let instance = task.instance.and_then(|id| self.state.instances.get(&id));
-            instance.and_then(|instance| instance.attribute(ATTRIBUTE_ZONE))
-        };
+        let zone = |task: &Task| self.state.task_zone(task);
         let mut left = self.by_worth(&self.primary);
         let (mut zones, mut instances) = (BTreeMap::new(), BTreeMap::new());
         for task in &left {
