@@ -8,7 +8,10 @@ use crate::wires::{Asker, Packet, Reply};
 use crate::world::World;
 use control::{Caller, Connect, Principal};
 use model::Millis;
-use model::instance::{ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL, CAPABILITIES};
+use model::instance::{
+    ATTRIBUTE_CAPACITY_PROVIDER, ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL,
+    CAPABILITIES,
+};
 use node::hands::{Event as HostEvent, TaskKey};
 use node::{Identity, Node, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +34,8 @@ pub(crate) struct Agent {
     pub cluster: String,
     pub cpu: u32,
     pub memory: u32,
+    /// The capacity provider that it belongs to.
+    pub provider: Option<&'static str>,
     session: Option<u64>,
     connected: bool,
     /// Tasks of the payloads of this session that are not acknowledged, by message.
@@ -60,8 +65,8 @@ impl Agent {
         Identity { cluster: self.cluster.clone(), container_instance_arn }
     }
 
-    /// What it says of itself; `memory` is what it says to have.
-    fn registration(&self, memory: u32) -> ecs::RegisterContainerInstanceRequest {
+    /// What it says of itself; `memory` is what it says to have, `provider` whose it says to be.
+    fn registration(&self, memory: u32, provider: Option<&str>) -> ecs::RegisterContainerInstanceRequest {
         let attribute = |name: &str, value: Option<String>| ecs::Attribute {
             name: name.to_owned(),
             value,
@@ -85,6 +90,7 @@ impl Agent {
                 ]
                 .into_iter()
                 .chain(CAPABILITIES.map(|name| attribute(name, None)))
+                .chain(provider.map(|name| attribute(ATTRIBUTE_CAPACITY_PROVIDER, Some(name.to_owned()))))
                 .collect(),
             ),
             total_resources: Some(vec![resource("CPU", self.cpu), resource("MEMORY", memory)]),
@@ -175,7 +181,9 @@ impl World {
         }
         let again = known.host.arn.is_some();
         if !again || known.failures == 0 {
-            let request = ecs::Request::from(known.registration(self.planted_memory(known.memory)));
+            let request = ecs::Request::from(
+                known.registration(self.planted_memory(known.memory), self.planted_provider(known.provider)),
+            );
             let asker = Asker::Registration { agent, life };
             let caller = known.caller();
             self.note(format!("node-{agent} registers{}", if again { " again" } else { "" }));

@@ -28,7 +28,7 @@ pub(crate) fn ask(request: impl Into<ecs::Request>) -> Ask {
     Ask { caller: operator(), request: request.into(), refused: &[] }
 }
 
-fn refused(request: impl Into<ecs::Request>, refused: &'static [&'static str]) -> Ask {
+pub(crate) fn refused(request: impl Into<ecs::Request>, refused: &'static [&'static str]) -> Ask {
     Ask { refused, ..ask(request) }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Clients {
     pub active: bool,
     /// Requests in a thousand that are about services.
     pub services: u64,
+    /// Requests in a thousand that are about the fleet.
+    pub fleet: u64,
     /// Answers heard.
     pub answers: u64,
 }
@@ -47,6 +49,7 @@ impl World {
     pub fn clients_begin(&mut self, count: usize) {
         self.clients.active = true;
         self.clients.services = *self.chance.clients.pick(&[60, 60, 600]);
+        self.clients.fleet = *self.chance.clients.pick(&[0, 50, 400]);
         self.clients.all = (0..count).map(|_| Client::default()).collect();
         for client in 0..count {
             self.client_plan(client);
@@ -64,7 +67,8 @@ impl World {
         }
         let ask = self.client_ask(client);
         let sent = self.agenda.planned();
-        let asked = Asked { request: ask.request.clone(), refused: ask.refused, sent };
+        let asked = Asked { request: ask.request.clone(), refused: ask.refused, sent, at: self.now };
+        self.before_asking(&ask.request);
         self.note(format!("client-{client} asks {}", ask.request.operation()));
         self.clients.all[client].asked = Some(asked);
         self.call(Asker::Client(client), ask.caller, &ask.request);
@@ -87,6 +91,9 @@ impl World {
             let wanted = self.listed_now(&request);
             self.clients.all[client].list = Some(List { request: request.clone(), got: Vec::new(), wanted });
             return plain(request.into());
+        }
+        if self.chance.clients.per_mille(self.clients.fleet) {
+            return self.draw_fleet();
         }
         let services = self.chance.clients.per_mille(self.clients.services);
         if services { self.draw_service() } else { self.draw_ask() }

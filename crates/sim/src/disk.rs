@@ -6,7 +6,7 @@ use model::change::Change;
 use model::row::{Loader, Row};
 use model::state::Meta;
 use model::task::StopCode;
-use model::{Millis, State, TaskId, TaskStatus};
+use model::{InstanceId, Millis, State, TaskId, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How long clients are promised to see a stopped task. Said here once more, so that a change of the promise is seen.
@@ -25,6 +25,8 @@ pub(crate) struct Disk {
     pub forgotten: BTreeSet<TaskId>,
     /// Tasks whose host was given up; what still runs of them is nobody's any more.
     pub lost: BTreeSet<TaskId>,
+    /// When the attributes of an instance last changed.
+    pub relabelled: BTreeMap<InstanceId, Millis>,
 }
 
 /// A batch as bytes.
@@ -54,6 +56,7 @@ impl Disk {
             history,
             forgotten: BTreeSet::new(),
             lost: BTreeSet::new(),
+            relabelled: BTreeMap::new(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Disk {
     }
 
     /// Makes the oldest batch durable.
-    pub fn keep_oldest(&mut self) -> Result<Option<Durable>, String> {
+    pub fn keep_oldest(&mut self, now: Millis) -> Result<Option<Durable>, String> {
         let Some(written) = self.on_their_way.pop_front() else { return Ok(None) };
         for row in written.rows {
             let key = (row.kind.to_owned(), row.key);
@@ -107,6 +110,7 @@ impl Disk {
             match change {
                 Change::TaskForgotten(id) => drop(self.forgotten.insert(*id)),
                 Change::TaskHostLost { id, .. } => drop(self.lost.insert(*id)),
+                Change::InstanceAttributes { id, .. } => drop(self.relabelled.insert(*id, now)),
                 _ => {}
             }
         }

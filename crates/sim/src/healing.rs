@@ -59,6 +59,33 @@ impl World {
         if let Some(unfinished) = self.unfinished() {
             self.fail("what has come right stays right", unfinished);
         }
+        if self.broken.is_none() && self.seed % 3 == 1 && self.agents.len() > 1 {
+            self.drain_one();
+        }
+    }
+
+    /// The operator drains a host, whose services go elsewhere or say why not.
+    fn drain_one(&mut self) {
+        let arn = self.agents[0].host.arn.clone().unwrap_or_default();
+        let request = ecs::UpdateContainerInstancesStateRequest {
+            container_instances: vec![arn],
+            status: ecs::ContainerInstanceStatus::Draining,
+            ..Default::default()
+        };
+        self.note("operator drains host-0".to_owned());
+        self.call(Asker::Operator, operator(), &ecs::Request::from(request));
+        let bound = self.now + BOUND_MS;
+        loop {
+            self.run_until(self.now + LOOK_MS);
+            match self.unfinished_drain(0).or_else(|| self.unfinished()) {
+                _ if self.broken.is_some() => return,
+                None => return,
+                Some(unfinished) if self.now >= bound => {
+                    return self.fail("a host that drains is left by services", unfinished);
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// Lets time pass until stopped tasks and client tokens are forgotten.
@@ -106,12 +133,15 @@ impl World {
         let wishes = || self.clients.oracle.to_be_stopped().find_map(|arn| not_stopped(state, arn));
         let acknowledged = || self.clients.oracle.tasks().find_map(|arn| self.vanished(state, arn));
         let ledgers = || (0..self.agents.len()).find_map(|agent| self.unfinished_host(state, agent));
-        let tasks = tasks.or_else(|| self.unfinished_service(state));
+        let tasks = tasks.or_else(|| self.unfinished_service(state)).or_else(|| self.unfinished_daemons(state));
         tasks.or_else(ledgers).or_else(wishes).or_else(acknowledged)
     }
 
     fn unfinished_task(&self, state: &State, task: &Task) -> Option<String> {
         let name = self.trace.name(&task.id.to_string()).to_owned();
+        if task.is_waiting() {
+            return self.unfinished_waiting(state, task);
+        }
         let key = TaskKey::new(&task.id.to_string())?;
         let at = |agent: &&crate::agent::Agent| {
             let here = agent.host.arn.as_deref().map(id_of);

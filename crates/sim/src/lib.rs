@@ -17,6 +17,7 @@ mod checks;
 mod clients;
 mod disk;
 mod faults;
+mod fleet;
 mod hands;
 mod healing;
 mod host;
@@ -24,6 +25,7 @@ mod operations;
 mod oracle;
 mod plane;
 mod planted;
+mod promises;
 mod random;
 mod script;
 mod services;
@@ -37,6 +39,7 @@ pub use planted::Planted;
 pub use script::{ScriptError, play};
 
 use agenda::Event;
+use fleet::PROVIDERS;
 use random::Stream;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,6 +111,10 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Failure>> {
     let weather = Weather::draw(&mut Stream::new(seed, "weather"));
     let mut world = World::new(seed, weather, &sizes, options.keep_trace);
     world.planted = options.planted;
+    let mut owners = Stream::new(seed, "providers");
+    for agent in &mut world.agents {
+        agent.provider = *owners.pick(&[None, Some(PROVIDERS[0]), Some(PROVIDERS[1])]);
+    }
     let panicked = catch_unwind(AssertUnwindSafe(|| phases(&mut world, &mut shape))).err();
     if let Some(panic) = panicked {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -3,10 +3,11 @@
 
 use crate::checks::task_id;
 use crate::clients::List;
+use crate::promises::Protection;
 use crate::world::World;
 use link::acs::id_of;
 use model::task::Desired;
-use model::{TaskId, TaskStatus};
+use model::{Millis, TaskId, TaskStatus};
 use node::hands::TaskKey;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{Fault, ecs};
@@ -18,6 +19,8 @@ pub(crate) struct Asked {
     pub refused: &'static [&'static str],
     /// When, on the agenda's count.
     pub sent: u64,
+    /// The time then.
+    pub at: Millis,
 }
 
 /// What clients were told.
@@ -26,6 +29,8 @@ pub(crate) struct Oracle {
     revisions: BTreeSet<String>,
     tasks: BTreeMap<String, Seen>,
     tokens: BTreeMap<(String, String), Used>,
+    /// What was told of the protection of tasks, by ARN.
+    pub protected: BTreeMap<String, Protection>,
 }
 
 /// A client token whose first answer is known.
@@ -133,7 +138,7 @@ impl World {
                     self.fail("no revision is given twice", arn);
                 }
             }
-            _ => {}
+            (_, response) => self.judge_fleet(asked, response),
         }
     }
 
@@ -170,6 +175,7 @@ impl World {
                 }
             }
         }
+        self.judge_places(asked, request, &tasks);
         tasks.iter().for_each(|task| self.see(asked.sent, task));
     }
 

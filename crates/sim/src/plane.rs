@@ -44,6 +44,11 @@ impl World {
         self.plane_plan_round();
     }
 
+    /// The time as the process has it.
+    pub fn plane_now(&self) -> Millis {
+        self.now
+    }
+
     /// Something has arrived at the process.
     pub fn plane_take(&mut self, input: Input) {
         self.plane.inbox.push_back(input);
@@ -121,6 +126,7 @@ impl World {
             let what: Vec<String> = batch.changes.iter().map(|change| self.describe(change)).collect();
             self.note(format!("plane decides batch {}: {}", batch.index, what.join(", ")));
             self.check_decisions(&batch.changes);
+            self.check_promises(&batch.changes);
             self.planted_belief(&batch.changes);
             if let Err(problem) = self.disk.take(batch) {
                 self.fail("batches are numbered without gaps", problem);
@@ -177,7 +183,7 @@ impl World {
     }
 
     fn keep_oldest(&mut self) {
-        match self.disk.keep_oldest() {
+        match self.disk.keep_oldest(self.now) {
             Ok(Some(durable)) => self.check_durable(&durable),
             Ok(None) => {}
             Err(problem) => self.fail("what was stored can be read", problem),

@@ -2,6 +2,7 @@
 //! make, imitated where their words pass from one to the other; the production code is not touched.
 
 use crate::faults::operator;
+use crate::fleet::RULES;
 use crate::weather::SETTLE_MS;
 use crate::world::World;
 use control::{Batch, Input};
@@ -32,11 +33,21 @@ pub enum Planted {
     DeafBreaker,
     /// A host is taken for twice as large as it is.
     Overcommit,
+    /// Constraints of RunTask are not looked at.
+    DeafConstraint,
+    /// A DAEMON service is taken for one of a single task.
+    LonelyDaemon,
+    /// Protection ends as soon as it was given.
+    DeafProtection,
+    /// Nobody knows to which capacity provider a host belongs, so that tasks wait for ever.
+    LostProvider,
+    /// A task is taken for RUNNING when its image is being fetched.
+    EarlyRunning,
 }
 
 impl Planted {
     /// All, with their names on the command line.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::EarlyRoom, "early-room"),
         (Self::LostStop, "lost-stop"),
         (Self::DoubleStart, "double-start"),
@@ -45,6 +56,11 @@ impl Planted {
         (Self::LostRow, "lost-row"),
         (Self::DeafBreaker, "deaf-breaker"),
         (Self::Overcommit, "overcommit"),
+        (Self::DeafConstraint, "deaf-constraint"),
+        (Self::LonelyDaemon, "lonely-daemon"),
+        (Self::DeafProtection, "deaf-protection"),
+        (Self::LostProvider, "lost-provider"),
+        (Self::EarlyRunning, "early-running"),
     ];
 }
 
@@ -89,6 +105,9 @@ impl World {
 
     /// What the control plane believes to have heard when it has decided a batch.
     pub fn planted_belief(&mut self, changes: &[Change]) {
+        if self.has(Planted::DeafProtection) {
+            self.end_protection(changes);
+        }
         if !self.has(Planted::EarlyRoom) {
             return;
         }
@@ -110,6 +129,25 @@ impl World {
         }
     }
 
+    fn end_protection(&mut self, changes: &[Change]) {
+        let protected = changes.iter().filter_map(|change| match change {
+            Change::TaskProtected { id, until } if *until != 0 => Some(*id),
+            _ => None,
+        });
+        for id in protected {
+            let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return };
+            let Some(task) = state.tasks.get(&id) else { continue };
+            let request = ecs::UpdateTaskProtectionRequest {
+                cluster: state.cluster_name(task.cluster).to_owned(),
+                tasks: vec![state.task_arn(task)],
+                protection_enabled: false,
+                expires_in_minutes: None,
+            };
+            let call = Call::Ecs(ecs::Request::from(request));
+            self.plane_take(Input::Request { ticket: u64::MAX, caller: operator(), call });
+        }
+    }
+
     /// What a frame says when it leaves, and to which other node it goes too.
     pub fn planted_frame(&self, agent: usize, frame: String) -> (String, Option<usize>) {
         let (lost, double) = (self.has(Planted::LostStop), self.has(Planted::DoubleStart));
@@ -125,6 +163,25 @@ impl World {
 
     /// What the control plane makes of a request.
     pub fn planted_request(&self, mut request: ecs::Request) -> ecs::Request {
+        match &mut request {
+            ecs::Request::RunTask(run) if self.has(Planted::DeafConstraint) => {
+                run.placement_constraints = run.placement_constraints.take().filter(|all| !is_plain(all));
+            }
+            ecs::Request::CreateService(create) if self.has(Planted::LonelyDaemon) => {
+                if create.launch_type == Some(ecs::LaunchType::Ec2) && create.scheduling_strategy.take().is_some() {
+                    create.desired_count = Some(1);
+                }
+            }
+            ecs::Request::SubmitTaskStateChange(report) if self.has(Planted::EarlyRunning) => {
+                if report.status.as_deref() == Some("PENDING") {
+                    report.status = Some("RUNNING".to_owned());
+                    for container in report.containers.iter_mut().flatten() {
+                        container.status = Some("RUNNING".to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
         if !self.has(Planted::DeafBreaker) {
             return request;
         }
@@ -140,8 +197,19 @@ impl World {
         request
     }
 
+    /// The capacity provider that a host says it belongs to.
+    pub fn planted_provider(&self, provider: Option<&'static str>) -> Option<&'static str> {
+        provider.filter(|_| !self.has(Planted::LostProvider))
+    }
+
     /// The memory that a host says it has.
     pub fn planted_memory(&self, memory: u32) -> u32 {
         if self.has(Planted::Overcommit) { memory * 2 } else { memory }
     }
+}
+
+/// Constraints that can be read.
+fn is_plain(constraints: &[ecs::PlacementConstraint]) -> bool {
+    let known = |text: &str| RULES.iter().any(|(rule, _)| *rule == text);
+    constraints.iter().all(|constraint| constraint.expression.as_deref().is_none_or(known))
 }

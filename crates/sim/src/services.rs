@@ -3,6 +3,7 @@
 
 use crate::asks::{Ask, FAMILIES, SOUND, ask};
 use crate::faults::operator;
+use crate::fleet::DAEMONS;
 use crate::host::{Nature, nature};
 use crate::operations::{draw_guards, draw_strategy};
 use crate::weather::SETTLE_MS;
@@ -10,7 +11,7 @@ use crate::wires::Asker;
 use crate::world::World;
 use model::change::Change;
 use model::health::HealthStatus;
-use model::service::{Deployment, Rollout, Service, ServiceStatus};
+use model::service::{Rollout, Service, ServiceStatus};
 use model::task::{Desired, StopCode};
 use model::{Millis, RevisionId, ServiceDeployment, State, Task, TaskId, TaskStatus};
 use node::hands::TaskKey;
@@ -86,17 +87,17 @@ impl World {
             let wanted = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running).count();
             let sick = |task: &&Task| control.health().is_sick(task, service);
             let lost = |task: &&Task| state.is_lost(task, self.now);
-            let sound = primary_tasks(state, service).filter(|task| !sick(task) && !lost(task)).count();
-            let primary = primary_tasks(state, service).filter(|task| !lost(task)).count();
+            let sound = || primary_tasks(state, service).filter(|task| !sick(task) && !lost(task));
+            // Of too many only those that are protected stay.
+            let stays = |task: &Task| task.is_protected(self.plane_now()) && !task.is_unhealthy();
+            let surplus = sound().count() > service.desired as usize && !sound().all(stays);
+            let primary = || primary_tasks(state, service).filter(|task| !lost(task));
             let most = service.upper_bound().max(service.desired) as usize;
+            let over = primary().count() > most && !primary().all(stays);
             let left = state.service_tasks(service.id).any(|task| task.status != TaskStatus::Stopped);
             match service.status {
-                ServiceStatus::Active if sound > service.desired as usize => {
-                    Some(("a service never wants more tasks than its count", service))
-                }
-                ServiceStatus::Active if primary > most => {
-                    Some(("a service replaces sick tasks within its bounds", service))
-                }
+                ServiceStatus::Active if surplus => Some(("a service never wants more tasks than its count", service)),
+                ServiceStatus::Active if over => Some(("a service replaces sick tasks within its bounds", service)),
                 ServiceStatus::Draining | ServiceStatus::Inactive if wanted > 0 => {
                     Some(("a deleted service wants no task", service))
                 }
@@ -154,7 +155,7 @@ impl World {
     }
 
     /// Whether all that is essential of a task has truly been started on a host, and long enough ago.
-    fn has_proved(&self, id: &TaskId) -> bool {
+    pub fn has_proved(&self, id: &TaskId) -> bool {
         let Some(key) = TaskKey::new(&id.to_string()) else { return false };
         let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return false };
         let Some(task) = state.tasks.get(id) else { return false };
@@ -197,16 +198,10 @@ impl World {
                 - primary_tasks(state, service).count();
             // Without room for its tasks, or for a step, a service says so and waits; what was given up, or stopped by a
             // request before it came true, is FAILED and stays as it is.
-            let history = |deployment: &Deployment| state.service_deployments.get(&(service.id, deployment.history));
-            let triggered = |deployment: &Deployment| history(deployment).is_some_and(|known| known.triggered);
-            let given_up = |deployment: &Deployment| {
-                let failed = deployment.rollout == Rollout::Failed;
-                failed && (deployment.completed_at == 0 || triggered(deployment))
-            };
-            let excused = service.primary().is_some_and(|primary| primary.trouble.is_some() || given_up(primary));
+            let excused = Self::says_why(state, service);
             match service.status {
                 ServiceStatus::Draining => Some(format!("service {name} is DRAINING")),
-                ServiceStatus::Active if excused => None,
+                ServiceStatus::Active if excused || DAEMONS.contains(&&**name) => None,
                 ServiceStatus::Active if running != service.desired as usize || older > 0 => {
                     Some(format!("service {name} wants {}, has {running} and {older} others", service.desired))
                 }
