@@ -62,7 +62,7 @@ impl World {
     pub fn check_promises(&mut self, changes: &[Change]) {
         let Some(control) = &self.plane.control else { return };
         let state = control.state();
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut said) = (BTreeSet::new(), BTreeSet::new());
         let mut broken = None;
         for (position, change) in changes.iter().enumerate() {
             let found = match change {
@@ -75,6 +75,9 @@ impl World {
                 }
                 Change::TaskStopWanted { id, stop, .. } if stop.code == StopCode::ServiceSchedulerInitiated => {
                     self.check_protected(state, *id)
+                }
+                Change::ServiceSaid(event) if !said.insert((event.service, event.message.clone())) => {
+                    Some(("a service says nothing twice in a round", event.message.to_string()))
                 }
                 _ => None,
             };

@@ -88,9 +88,10 @@ impl World {
             let sick = |task: &&Task| control.health().is_sick(task, service);
             let lost = |task: &&Task| state.is_lost(task, self.now);
             let sound = || primary_tasks(state, service).filter(|task| !sick(task) && !lost(task));
-            // Of too many only those that are protected stay.
+            // Of too many only those that are protected stay, and as long as these do not work yet, others.
             let stays = |task: &Task| task.is_protected(self.plane_now()) && !task.is_unhealthy();
-            let surplus = sound().count() > service.desired as usize && !sound().all(stays);
+            let needed = || sound().any(|task| stays(task) && !self.has_proved(&task.id));
+            let surplus = sound().count() > service.desired as usize && !sound().all(stays) && !needed();
             let primary = || primary_tasks(state, service).filter(|task| !lost(task));
             let most = service.upper_bound().max(service.desired) as usize;
             let over = primary().count() > most && !primary().all(stays);

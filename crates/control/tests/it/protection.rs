@@ -62,6 +62,37 @@ fn a_deployment_waits_for_protected_tasks_and_says_so() {
 }
 
 #[test]
+fn a_deployment_that_cannot_go_on_for_two_reasons_says_the_one_that_will_pass() {
+    let mut desk = Desk::with_room();
+    let bounds = json!({"minimumHealthyPercent": 0, "maximumPercent": 100});
+    desk.service(1, json!({"deploymentConfiguration": bounds}));
+    desk.settle();
+    let old = desk.arns();
+    desk.protect(&old, true, 60);
+    desk.ok("UpdateService", json!({"service": "web", "forceNewDeployment": true}));
+    desk.settle();
+    assert_eq!(desk.arns(), old);
+    let events = desk.describe()["events"].to_string();
+    assert_eq!(events.matches("number of protected tasks are more than").count(), 1, "{events}");
+    assert_eq!(events.matches("allow no step").count(), 0, "{events}");
+}
+
+#[test]
+fn a_healthy_task_stays_while_a_protected_one_is_not_healthy_yet() {
+    let mut desk = Desk::with_room();
+    desk.service(1, json!({}));
+    desk.settle();
+    let healthy = desk.arns();
+    desk.ok("UpdateService", json!({"service": "web", "desiredCount": 2}));
+    let new: Vec<String> = desk.arns().into_iter().filter(|arn| !healthy.contains(arn)).collect();
+    desk.protect(&new, true, 60);
+    desk.ok("UpdateService", json!({"service": "web", "desiredCount": 1}));
+    assert!(desk.arns().contains(&healthy[0]), "{:?}", desk.arns());
+    desk.settle();
+    assert_eq!(desk.arns(), new);
+}
+
+#[test]
 fn no_further_task_is_protected_while_a_deployment_waits() {
     let mut desk = Desk::with_room();
     desk.service(2, json!({}));

@@ -52,12 +52,21 @@ fn stop_lost(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     }
 }
 
-/// More tasks than wanted, and all of the PRIMARY deployment's: scaled in, but for those that are protected.
+/// More tasks than wanted, and all of the PRIMARY deployment's: scaled in, but for those that are protected. As some of these
+/// may not be healthy, the lower bound may keep others.
 fn stop_surplus(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {
     let extra = u32::from(balance::holds(service, tasks));
     let surplus = (tasks.primary.len() as u32).saturating_sub(service.desired.saturating_add(extra));
     let reason = format!("Scaling activity initiated by deployment {}", tasks.deployment_id(service));
-    plan.stops.extend(tasks.scale_in(surplus as usize).into_iter().map(|task| (task.id, reason.clone())));
+    let healthy = tasks.healthy(&tasks.primary) + tasks.healthy(&tasks.older);
+    let mut spare = healthy.saturating_sub(service.lower_bound());
+    for task in tasks.scale_in(surplus as usize) {
+        if tasks.health.is_healthy(task) {
+            let Some(left) = spare.checked_sub(1) else { continue };
+            spare = left;
+        }
+        plan.stops.push((task.id, reason.clone()));
+    }
 }
 
 fn start_missing(service: &Service, tasks: &Tasks<'_>, plan: &mut Plan) {

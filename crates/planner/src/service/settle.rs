@@ -56,9 +56,11 @@ pub(super) fn settle(state: &State, draft: &mut Draft, tasks: &Tasks<'_>, plan: 
 /// Says why nothing moves, when something should, and has not been said: bounds that allow no step, protected tasks.
 pub(super) fn trouble(draft: &mut Draft, tasks: &Tasks<'_>, plan: &Plan) -> bool {
     let service = &mut draft.service;
-    let stuck = is_stuck(service, tasks, plan);
     let bounds = (service.minimum_healthy, service.maximum);
     let desired = service.desired;
+    let kept = waits_for_protected(tasks, desired).filter(|_| !plan.moves());
+    // Of two reasons the one that will pass is told.
+    let stuck = kept.is_none() && is_stuck(service, tasks, plan);
     let Some(primary) = service.deployments.first_mut() else { return false };
     let why = || {
         let (least, most) = bounds;
@@ -71,7 +73,7 @@ pub(super) fn trouble(draft: &mut Draft, tasks: &Tasks<'_>, plan: &Plan) -> bool
         draft.say(format_args!("the deployment cannot go on: {why}."));
         return true;
     }
-    if let Some(why) = waits_for_protected(tasks, desired).filter(|_| !plan.moves())
+    if let Some(why) = kept
         && primary.trouble.as_deref() != Some(&why)
     {
         primary.trouble = Some(why.as_str().into());
