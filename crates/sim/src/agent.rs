@@ -2,6 +2,7 @@
 //! takes all but the host. It decides nothing about tasks.
 
 use crate::agenda::Event;
+use crate::clocks::Clock;
 use crate::hands::Job;
 use crate::host::Host;
 use crate::wires::{Asker, Packet, Reply};
@@ -43,6 +44,8 @@ pub(crate) struct Agent {
     heard_at: Millis,
     failures: u32,
     wake_at: Option<Millis>,
+    /// The clock of its process.
+    pub clock: Clock,
 }
 
 /// A node gives up a session in which it heard nothing for so long, as the public agent does.
@@ -103,10 +106,11 @@ impl Agent {
 impl World {
     /// Starts the node's process: first its hands tell what they find.
     pub fn agent_start(&mut self, agent: usize) {
-        let known = &mut self.agents[agent];
-        if known.node.is_some() {
+        if self.agents[agent].node.is_some() {
             return;
         }
+        self.set_node_clock(agent);
+        let known = &mut self.agents[agent];
         known.life += 1;
         known.node = Some(Node::new(known.identity()));
         known.told.clear();
@@ -165,10 +169,11 @@ impl World {
     }
 
     pub fn host_says(&mut self, agent: usize, life: u32, event: HostEvent) {
+        let now = self.node_now(agent);
         let known = &mut self.agents[agent];
         let Some(node) = known.node.as_mut().filter(|_| known.life == life) else { return };
         let said = format!("host-{agent} says {}", crate::words::event(&self.trace, &event));
-        node.handle_event(self.now, event);
+        node.handle_event(now, event);
         self.note(said);
         self.agent_drain(agent);
     }
@@ -248,6 +253,7 @@ impl World {
 
     /// Something has arrived in the node's session.
     pub fn agent_hears(&mut self, agent: usize, life: u32, session: u64, packet: Packet) {
+        let now = self.node_now(agent);
         let known = &mut self.agents[agent];
         if known.life != life || known.session != Some(session) {
             return;
@@ -259,7 +265,7 @@ impl World {
                 known.payloads.clear();
                 if let Some(node) = &mut known.node {
                     node.handle_connected();
-                    node.handle_telemetry_connected(self.now);
+                    node.handle_telemetry_connected(now);
                 }
                 self.note(format!("node-{agent} is connected"));
                 self.agenda.plan(self.now + SILENCE_MS, Event::NodeListens { agent, life, session });
@@ -268,7 +274,7 @@ impl World {
                 self.remember_payload(agent, &frame);
                 self.note(format!("node-{agent} hears {}", crate::words::to_agent(&self.trace, &frame)));
                 if let Some(node) = &mut self.agents[agent].node {
-                    node.handle_frame(self.now, &frame);
+                    node.handle_frame(now, &frame);
                 }
             }
             Packet::Telemetry(_) => {}
@@ -313,6 +319,7 @@ impl World {
 
     /// How a report went.
     pub fn agent_reported(&mut self, agent: usize, life: u32, task: &TaskKey, reply: Reply) {
+        let now = self.node_now(agent);
         let known = &mut self.agents[agent];
         let Some(node) = known.node.as_mut().filter(|_| known.life == life) else { return };
         let outcome = match &reply {
@@ -323,22 +330,23 @@ impl World {
             },
             Reply::Lost => Outcome::Failed,
         };
-        node.handle_outcome(self.now, task, outcome);
+        node.handle_outcome(now, task, outcome);
         self.note(format!("node-{agent} learns that its report on {} is {outcome:?}", self.trace.name(task.as_str())));
         self.agent_drain(agent);
     }
 
     /// It asked to be woken.
     pub fn agent_wakes(&mut self, agent: usize, life: u32) {
+        let now = self.node_now(agent);
         let known = &mut self.agents[agent];
         let Some(node) = known.node.as_mut().filter(|_| known.life == life) else { return };
         if known.wake_at != Some(self.now) {
             return;
         }
         known.wake_at = None;
-        node.handle_time(self.now);
+        node.handle_time(now);
         self.agent_drain(agent);
-        let again = self.agents[agent].node.as_ref().and_then(Node::next_wake).is_some_and(|at| at <= self.now);
+        let again = self.agents[agent].node.as_ref().and_then(Node::next_wake).is_some_and(|at| at <= now);
         if again {
             self.fail("a wake of a node does what is due", format!("node-{agent}"));
         }
@@ -356,13 +364,13 @@ impl World {
             self.check_acknowledgement(agent, &frame);
             self.send_to_plane(session, Packet::Frame(frame));
         }
+        let now = self.node_now(agent);
         // The telemetry session stands and falls with the other one here.
         while let (Some(session), Some(node)) = (session, self.agents[agent].node.as_mut()) {
-            let Some(frame) = node.poll_telemetry(self.now) else { break };
+            let Some(frame) = node.poll_telemetry(now) else { break };
             self.note(format!("node-{agent} publishes health"));
             self.send_to_plane(session, Packet::Telemetry(frame));
         }
-        let now = self.now;
         while let Some((task, change)) = self.agents[agent].node.as_mut().and_then(|node| node.poll_report(now)) {
             let life = self.agents[agent].life;
             let status = change.report.status.map_or("-", |status| status.as_str());
@@ -371,8 +379,9 @@ impl World {
             let caller = self.agents[agent].caller();
             self.call(Asker::Report { agent, life, task }, caller, &request);
         }
+        let now = self.now;
         let known = &mut self.agents[agent];
-        let wake = known.node.as_ref().and_then(Node::next_wake).map(|at| at.max(now + 1));
+        let wake = known.node.as_ref().and_then(Node::next_wake).map(|at| known.clock.when(at).max(now + 1));
         if let Some(at) = wake.filter(|at| known.wake_at.is_none_or(|planned| planned > *at || planned <= now)) {
             known.wake_at = Some(at);
             let life = known.life;

@@ -19,6 +19,8 @@ pub(crate) struct Disk {
     on_their_way: VecDeque<Written>,
     /// Number of the last durable batch.
     pub index: u64,
+    /// When it was decided, as the control plane had it.
+    pub last_at: Millis,
     /// The changes of all durable batches, applied in order.
     pub history: State,
     /// Tasks that were forgotten.
@@ -53,6 +55,7 @@ impl Disk {
             rows: rows.collect(),
             on_their_way: VecDeque::new(),
             index: 0,
+            last_at: 0,
             history,
             forgotten: BTreeSet::new(),
             lost: BTreeSet::new(),
@@ -114,7 +117,7 @@ impl Disk {
                 _ => {}
             }
         }
-        self.index = written.index;
+        (self.index, self.last_at) = (written.index, written.at);
         Ok(Some(Durable { changes }))
     }
 

@@ -23,13 +23,15 @@ pub(crate) enum Fault {
     Break,
     /// A supervisor dies.
     SupervisorDeath,
-    /// A record becomes unreadable while the node is away.
+    /// A record becomes unreadable, while the node is away or lives on.
     Corruption,
     /// The operator gives a host up.
     Deregistration,
+    /// A wall clock is set.
+    ClockSet,
 }
 
-const ALL: [Fault; 8] = [
+const ALL: [Fault; 9] = [
     Fault::PlaneCrash,
     Fault::NodeCrash,
     Fault::Reboot,
@@ -38,6 +40,7 @@ const ALL: [Fault; 8] = [
     Fault::SupervisorDeath,
     Fault::Corruption,
     Fault::Deregistration,
+    Fault::ClockSet,
 ];
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             Fault::SupervisorDeath => self.weather.supervisor_gap_ms,
             Fault::Corruption => self.weather.corruption_gap_ms,
             Fault::Deregistration => self.weather.deregister_gap_ms,
+            Fault::ClockSet => self.weather.clock_gap_ms,
         }
     }
 
@@ -94,6 +98,7 @@ impl World {
             Fault::SupervisorDeath => self.supervisor_dies(agent),
             Fault::Corruption => self.record_rots(agent),
             Fault::Deregistration => self.give_up(agent),
+            Fault::ClockSet => self.wall_is_set(),
         }
         self.check_hosts();
     }
@@ -145,11 +150,9 @@ impl World {
     }
 
     fn record_rots(&mut self, agent: usize) {
-        if self.agents[agent].node.is_some() {
-            return;
-        }
         let directories = self.agents[agent].host.directories.iter();
-        let Some(task) = self.chance.faults.pick_from(directories.map(|(task, _)| task.clone())) else { return };
+        let recorded = directories.filter(|(_, directory)| directory.record.is_some());
+        let Some(task) = self.chance.faults.pick_from(recorded.map(|(task, _)| task.clone())) else { return };
         self.note(format!("host-{agent} cannot read the record of {} any more", self.trace.name(task.as_str())));
         if let Some(directory) = self.agents[agent].host.directories.get_mut(&task) {
             directory.corrupt = true;

@@ -89,7 +89,12 @@ impl World {
         }
         let Some(Job { command, failure, .. }) = self.agents[agent].jobs.remove(&job) else { return };
         let event = match failure {
-            Some(problem) => failed(&command, self.now, problem),
+            Some(problem) => {
+                if self.chance.hands.per_mille(500) {
+                    self.tear(agent, &command);
+                }
+                failed(&command, self.now, problem)
+            }
             None => self.carry_out(agent, &command),
         };
         if let Some(event) = event {
@@ -194,7 +199,7 @@ impl World {
         let (name, attempt) = container;
         let image = self.agents[agent].host.images.iter().find(|image| digest(image) == image_digest).cloned();
         let serial = self.next_serial();
-        let boot = self.agents[agent].host.boot;
+        let (boot, wall) = (self.agents[agent].host.boot, self.host_now(agent));
         let Some(directory) = self.agents[agent].host.directories.get_mut(task) else { return };
         if !directory.supervised {
             return;
@@ -204,7 +209,7 @@ impl World {
         let known = directory.containers.get(name).filter(|contained| contained.supervisor == supervisor);
         let known = known.filter(|known| known.exit.is_none() || known.attempt >= attempt);
         if let Some(known) = known {
-            let repeated = Self::repeat(self.now, task, name, known);
+            let repeated = Self::repeat(wall, task, name, known);
             if known.created && known.started_at.is_none() && known.exit.is_none() {
                 let serial = known.serial;
                 self.plan_step(agent, boot, task, name, serial, Step::Start);
@@ -225,6 +230,8 @@ impl World {
             attempt,
             created: false,
             started_at: None,
+            began: 0,
+            ended: 0,
             running: false,
             exit: None,
         };
@@ -274,6 +281,7 @@ impl World {
     /// The supervisor, or the kernel, goes on with a container.
     pub fn supervised(&mut self, at: (usize, u32), task: &TaskKey, container: &str, serial: u64, step: Step) {
         let (agent, boot) = at;
+        let wall = self.host_now(agent);
         let host = &mut self.agents[agent].host;
         if host.boot != boot {
             return;
@@ -287,21 +295,21 @@ impl World {
             Step::Create if supervised && !contained.created => {
                 contained.created = true;
                 let runtime_id = contained.runtime_id();
-                self.tell(agent, Event::ContainerCreated { task: key, container: name, runtime_id, at: self.now });
+                self.tell(agent, Event::ContainerCreated { task: key, container: name, runtime_id, at: wall });
                 self.plan_step(agent, boot, task, container, serial, Step::Start);
             }
             Step::Start if supervised && contained.started_at.is_none() && contained.exit.is_none() => {
                 if kind == Nature::Broken {
                     let reason = "CannotStartContainerError: exec: no such file".to_owned();
-                    let exit = Exit { code: None, out_of_memory: false, reason: Some(reason), at: self.now };
+                    let exit = Exit { code: None, out_of_memory: false, reason: Some(reason), at: wall };
                     contained.exit = Some(exit.clone());
                     return self.tell(agent, Event::ContainerFailed { task: key, container: name, exit });
                 }
-                contained.started_at = Some(self.now);
+                (contained.started_at, contained.began) = (Some(wall), self.now);
                 contained.running = true;
                 self.note(format!("host-{agent} runs {} {container}", self.trace.name(task.as_str())));
                 self.check_start(agent, task, container);
-                self.tell(agent, Event::ContainerStarted { task: key, container: name, at: self.now });
+                self.tell(agent, Event::ContainerStarted { task: key, container: name, at: wall });
                 let exit = match kind {
                     Nature::Brief { code, out_of_memory } => Some(Step::Exit { code, out_of_memory }),
                     Nature::Phoenix => Some(Step::Exit { code: REBORN, out_of_memory: false }),
@@ -322,12 +330,13 @@ impl World {
 
     /// The supervisor writes it down before it tells; without one nobody does.
     fn container_ends(&mut self, agent: usize, task: &TaskKey, container: &str, code: i32, out_of_memory: bool) {
+        let wall = self.host_now(agent);
         let Some(directory) = self.agents[agent].host.directories.get_mut(task) else { return };
         let supervisor = directory.supervisor;
         let Some(contained) = directory.containers.get_mut(container) else { return };
-        contained.running = false;
+        (contained.running, contained.ended) = (false, self.now);
         if directory.supervised && contained.supervisor == supervisor {
-            let exit = Exit { code: Some(code), out_of_memory, reason: None, at: self.now };
+            let exit = Exit { code: Some(code), out_of_memory, reason: None, at: wall };
             contained.exit = Some(exit.clone());
             self.tell(agent, Event::ContainerExited { task: task.clone(), container: container.to_owned(), exit });
         }
@@ -379,6 +388,8 @@ impl World {
                         attempt: spec.attempt,
                         created: true,
                         started_at: None,
+                        began: 0,
+                        ended: 0,
                         running: false,
                         exit: None,
                     };
@@ -386,7 +397,19 @@ impl World {
                 }
             }
             _ if whole => drop(self.carry_out(agent, command)),
-            _ => {}
+            _ => self.tear(agent, command),
+        }
+    }
+
+    /// A record of which only a part was written. One that was there before stays: a new one takes its place when it is
+    /// whole.
+    fn tear(&mut self, agent: usize, command: &Command) {
+        let Command::Record { task, .. } = command else { return };
+        let directory = self.agents[agent].host.directories.entry(task.clone()).or_default();
+        if directory.record.is_none() && !directory.corrupt {
+            directory.corrupt = true;
+            let line = format!("host-{agent} has a torn record of {}", self.trace.name(task.as_str()));
+            self.note(line);
         }
     }
 

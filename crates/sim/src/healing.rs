@@ -210,7 +210,7 @@ fn has_stuck_image(state: &State, task: &Task) -> bool {
 /// It has just ended and is about to be started again, or is being made for that.
 fn is_between_runs(now: Millis, contained: &Contained) -> bool {
     let again = nature(&contained.image) == Nature::Phoenix;
-    again && contained.exit.as_ref().map_or(contained.attempt > 0, |exit| now < exit.at + BETWEEN_RUNS_MS)
+    again && contained.exit.as_ref().map_or(contained.attempt > 0, |_| now < contained.ended + BETWEEN_RUNS_MS)
 }
 
 /// Every container of the task runs, or has run and is not needed any more; and what is shown of its network is so.

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Host {
     /// Counts reboots.
     pub boot: u32,
+    /// How many milliseconds its wall clock is ahead of the world's time.
+    pub ahead: i64,
     /// What registering answered; kept in the node's data directory.
     pub arn: Option<String>,
     /// One for each task.
@@ -46,6 +48,9 @@ pub(crate) struct Contained {
     pub attempt: u32,
     pub created: bool,
     pub started_at: Option<Millis>,
+    /// When it was last started and ended, in the world's time.
+    pub began: Millis,
+    pub ended: Millis,
     /// Its process is there.
     pub running: bool,
     pub exit: Option<Exit>,

@@ -15,6 +15,7 @@ mod agent;
 mod asks;
 mod checks;
 mod clients;
+mod clocks;
 mod disk;
 mod faults;
 mod fleet;

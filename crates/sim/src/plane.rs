@@ -2,6 +2,7 @@
 //! they saw is durable, and a crash or a failed commit takes everything but the disk. It decides nothing about clusters.
 
 use crate::agenda::Event;
+use crate::clocks::Clock;
 use crate::wires::Packet;
 use crate::world::{START, World};
 use control::{Config, Control, Input, Output};
@@ -19,6 +20,9 @@ pub(crate) struct Plane {
     held: VecDeque<(u64, Output)>,
     round_planned: bool,
     wake_at: Option<Millis>,
+    /// Its clock, and how much the wall clock of its host is ahead.
+    pub clock: Clock,
+    pub ahead: i64,
     rounds: u64,
 }
 
@@ -33,20 +37,16 @@ impl World {
             Err(problem) => return self.fail("what was stored can be loaded", problem),
         };
         self.plane.life += 1;
+        self.set_plane_clock();
         let ids = Ids::seeded(crate::trace::fnv(self.seed, format!("ids {}", self.plane.life).as_bytes()));
         let config = Config {
             endpoint: "http://127.0.0.1:8580".to_owned(),
             version: "simulated".to_owned(),
             settle_ms: self.planted_settle_ms(),
         };
-        self.plane.control = Some(Control::new(self.now, config, state, self.disk.index, ids));
+        self.plane.control = Some(Control::new(self.plane_now(), config, state, self.disk.index, ids));
         self.note(format!("plane starts at batch {}", self.disk.index));
         self.plane_plan_round();
-    }
-
-    /// The time as the process has it.
-    pub fn plane_now(&self) -> Millis {
-        self.now
     }
 
     /// Something has arrived at the process.
@@ -89,13 +89,14 @@ impl World {
             return self.plane_crash(None);
         }
         self.plane_handle_inbox();
+        let now = self.plane_now();
         let Some(control) = self.plane.control.as_mut() else { return };
-        let due = control.next_wake().is_some_and(|at| at <= self.now);
+        let due = control.next_wake().is_some_and(|at| at <= now);
         if due {
-            control.handle_time(self.now);
+            control.handle_time(now);
         }
         let progress = self.plane_end_round();
-        let again = self.plane.control.as_ref().and_then(Control::next_wake).is_some_and(|at| at <= self.now);
+        let again = self.plane.control.as_ref().and_then(Control::next_wake).is_some_and(|at| at <= now);
         if due && again && !progress {
             self.fail("a wake of the control plane does what is due", format!("life {life}"));
         }
@@ -104,9 +105,10 @@ impl World {
     }
 
     fn plane_handle_inbox(&mut self) {
+        let now = self.plane_now();
         let Some(control) = self.plane.control.as_mut() else { return };
         for input in self.plane.inbox.drain(..) {
-            control.handle(self.now, input);
+            control.handle(now, input);
         }
     }
 
@@ -149,7 +151,7 @@ impl World {
 
     fn plane_plan_wake(&mut self) {
         let Some(at) = self.plane.control.as_ref().and_then(Control::next_wake) else { return };
-        let at = at.max(self.now + 1);
+        let at = self.plane.clock.when(at).max(self.now + 1);
         if self.plane.wake_at.is_none_or(|known| known > at) {
             self.plane.wake_at = Some(at);
             self.agenda.plan(at, Event::PlaneWake { life: self.plane.life });
@@ -176,7 +178,7 @@ impl World {
             self.plane_plan_commit();
         }
         self.plane_release();
-        let due = self.plane.control.as_ref().and_then(Control::next_wake).is_some_and(|at| at <= self.now);
+        let due = self.plane.control.as_ref().and_then(Control::next_wake).is_some_and(|at| at <= self.plane_now());
         if due || !self.plane.inbox.is_empty() {
             self.plane_plan_round();
         }

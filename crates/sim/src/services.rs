@@ -17,6 +17,8 @@ use model::{Millis, RevisionId, ServiceDeployment, State, Task, TaskId, TaskStat
 use node::hands::TaskKey;
 use wire::ecs;
 
+/// See `has_proved`.
+const DRIFT_MS: Millis = 2;
 const NAMES: [&str; 4] = ["front", "back", "mail", "cron"];
 
 impl World {
@@ -86,7 +88,7 @@ impl World {
         let broken = state.services.values().find_map(|service| {
             let wanted = state.service_tasks(service.id).filter(|task| task.desired == Desired::Running).count();
             let sick = |task: &&Task| control.health().is_sick(task, service);
-            let lost = |task: &&Task| state.is_lost(task, self.now);
+            let lost = |task: &&Task| state.is_lost(task, self.plane_now());
             let sound = || primary_tasks(state, service).filter(|task| !sick(task) && !lost(task));
             // Of too many only those that are protected stay, and as long as these do not work yet, others.
             let stays = |task: &Task| task.is_protected(self.plane_now()) && !task.is_unhealthy();
@@ -120,7 +122,7 @@ impl World {
         let broken = changes.iter().find_map(|change| self.check_stop(state, change));
         let broken = broken.or_else(|| state.services.values().find_map(|service| check_breaker(state, service)));
         let broken = broken.or_else(|| {
-            let round_is_over = control.next_wake().is_none_or(|at| at > self.now);
+            let round_is_over = control.next_wake().is_none_or(|at| at > self.plane_now());
             let forgotten = state.services.values().find(|service| {
                 let plan = planner::service::reconcile(state, service.id, control.health());
                 plan.starts > 0 || !plan.stops.is_empty() || plan.service.is_some()
@@ -140,7 +142,7 @@ impl World {
         let checks = task.containers.iter().filter(|container| container.essential).filter_map(|c| c.health);
         let passes = checks.clone().all(|health| health == HealthStatus::Healthy);
         // What the control plane has heard of only now is no loss to anybody.
-        let heard = checks.count() > 0 || task.times.started + SETTLE_MS <= self.now;
+        let heard = checks.count() > 0 || task.times.started + SETTLE_MS <= self.plane_now();
         let healthy = task.times.started > 0 && passes && heard && self.has_proved(id);
         if service.status != ServiceStatus::Active || !healthy {
             return None;
@@ -164,11 +166,13 @@ impl World {
         // Checks prove it without time.
         let checked = task.containers.iter().any(|container| container.essential && container.health.is_some());
         let settle_ms = if checked { 0 } else { SETTLE_MS };
-        let long_ago = |at: Millis| at + settle_ms <= self.now;
+        // Clocks that run at different speeds differ by less than this within such a time.
+        let long_ago = |at: Millis| at + settle_ms <= self.now + DRIFT_MS;
         self.agents.iter().filter_map(|agent| agent.host.directories.get(&key)).any(|directory| {
             definition.needs.containers.iter().filter(|container| container.essential).all(|needed| {
                 let contained = directory.containers.get(&needed.name);
-                contained.is_some_and(|known| known.attempt > 0 || known.started_at.is_some_and(long_ago))
+                contained
+                    .is_some_and(|known| known.attempt > 0 || (known.started_at.is_some() && long_ago(known.began)))
             })
         })
     }

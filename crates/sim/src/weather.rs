@@ -63,6 +63,12 @@ pub(crate) struct Weather {
     pub corruption_gap_ms: Millis,
     /// Forced deregistrations.
     pub deregister_gap_ms: Millis,
+    /// Wall clocks that are set.
+    pub clock_gap_ms: Millis,
+    /// How wrong a wall clock may be.
+    pub skew_ms: Millis,
+    /// How much too fast or slow processes' clocks run, in millionths.
+    pub drift: i64,
 }
 
 impl Weather {
@@ -94,6 +100,9 @@ impl Weather {
             supervisor_gap_ms: 0,
             corruption_gap_ms: 0,
             deregister_gap_ms: 0,
+            clock_gap_ms: 0,
+            skew_ms: 0,
+            drift: 0,
         }
     }
 
@@ -138,6 +147,9 @@ impl Weather {
             supervisor_gap_ms: rate(&[0, 0, 15_000, 60_000]),
             corruption_gap_ms: rate(&[0, 0, 0, 60_000]),
             deregister_gap_ms: rate(&[0, 0, 60_000, 200_000]),
+            clock_gap_ms: rate(&[0, 5_000, 30_000]),
+            skew_ms: rate(&[0, 2_000, 100_000, 4_000_000]),
+            drift: rate(&[0, 200]) as i64,
         }
     }
 }
