@@ -103,6 +103,7 @@ impl World {
     /// A container has just been started on a host.
     pub fn check_start(&mut self, agent: usize, key: &TaskKey, container: &str) {
         let id = task_id(key);
+        self.ran.insert(id);
         let detail = format!("{} {container} on host-{agent}", self.trace.name(key.as_str()));
         if self.disk.is_stopped(id) {
             return self.fail("no container starts after its task was STOPPED", detail);

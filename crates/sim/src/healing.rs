@@ -133,8 +133,18 @@ impl World {
         let wishes = || self.clients.oracle.to_be_stopped().find_map(|arn| not_stopped(state, arn));
         let acknowledged = || self.clients.oracle.tasks().find_map(|arn| self.vanished(state, arn));
         let ledgers = || (0..self.agents.len()).find_map(|agent| self.unfinished_host(state, agent));
+        let tasks = tasks.or_else(|| self.will_move(state));
         let tasks = tasks.or_else(|| self.unfinished_service(state)).or_else(|| self.unfinished_daemons(state));
         tasks.or_else(ledgers).or_else(wishes).or_else(acknowledged)
+    }
+
+    /// Something that a service will do when a time has come: a protection ends, a hook has waited long enough.
+    fn will_move(&self, state: &State) -> Option<String> {
+        let protected = |task: &&Task| task.status != TaskStatus::Stopped && task.is_protected(self.plane_now());
+        let task = state.tasks.values().find(protected);
+        let paused = state.service_deployments.values().find(|deployment| deployment.is_paused());
+        let task = task.map(|task| format!("{} is protected", task.id));
+        task.or_else(|| paused.map(|deployment| format!("{} waits at a hook", deployment.id)))
     }
 
     fn unfinished_task(&self, state: &State, task: &Task) -> Option<String> {

@@ -16,6 +16,9 @@ use model::{InstanceId, Millis, ServiceId, State, Task, TaskId, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ecs;
 
+/// How often a service may say the same in one round.
+const SAID_MAX: u32 = 3;
+
 /// What clients know of the protection of a task.
 #[derive(Debug, Default)]
 pub(crate) struct Protection {
@@ -62,7 +65,7 @@ impl World {
     pub fn check_promises(&mut self, changes: &[Change]) {
         let Some(control) = &self.plane.control else { return };
         let state = control.state();
-        let (mut touched, mut said) = (BTreeSet::new(), BTreeSet::new());
+        let (mut touched, mut said) = (BTreeSet::new(), BTreeMap::new());
         let mut broken = None;
         for (position, change) in changes.iter().enumerate() {
             let found = match change {
@@ -76,8 +79,12 @@ impl World {
                 Change::TaskStopWanted { id, stop, .. } if stop.code == StopCode::ServiceSchedulerInitiated => {
                     self.check_protected(state, *id)
                 }
-                Change::ServiceSaid(event) if !said.insert((event.service, event.message.clone())) => {
-                    Some(("a service says nothing twice in a round", event.message.to_string()))
+                Change::ServiceSaid(event) => {
+                    let times = said.entry((event.service, event.message.clone())).or_insert(0u32);
+                    *times += 1;
+                    // Requests that change a service have it say again what still holds.
+                    let again = *times > SAID_MAX;
+                    again.then(|| ("a service does not say the same for ever", event.message.to_string()))
                 }
                 _ => None,
             };
@@ -192,8 +199,10 @@ impl World {
             let alive = agent.host.directories.iter().filter(|(_, directory)| directory.is_alive());
             let held = alive.map(|(key, _)| task_id(key)).filter(|id| !self.disk.lost.contains(id));
             let older = held.filter_map(|id| state.tasks.get(&id)).find(|task| {
-                let lost = task.stop.as_ref().is_some_and(|stop| stop.code == StopCode::TerminationNotice);
-                mine(task).is_some_and(|deployment| deployment != number) && !lost
+                let instance = task.instance.and_then(|id| state.instances.get(&id));
+                // What runs on a host that was given up is nobody's.
+                let kept = instance.is_some_and(model::Instance::is_registered);
+                mine(task).is_some_and(|deployment| deployment != number) && kept
             });
             if let Some(task) = older {
                 let name = self.trace.name(&task.id.to_string()).to_owned();
@@ -202,7 +211,7 @@ impl World {
             }
         }
         let tasks = state.service_tasks(service.id).filter(|task| mine(task) == Some(number));
-        let proved = tasks.filter(|task| self.has_proved(&task.id)).count();
+        let proved = tasks.filter(|task| self.ran.contains(&task.id)).count();
         let completed = primary.rollout_state == Some(ecs::DeploymentRolloutState::Completed);
         let just = completed && service.primary()?.rollout == Rollout::Completed;
         (just && proved < usize::try_from(running).unwrap_or(0)).then(|| {

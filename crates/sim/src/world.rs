@@ -13,7 +13,8 @@ use crate::weather::Weather;
 use crate::wires::Wires;
 use model::state::Meta;
 use model::vpc::Vpc;
-use model::{Ids, Millis};
+use model::{Ids, Millis, TaskId};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 /// When a world begins.
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub clients: Clients,
     /// Rounds of the control plane.
     pub rounds: u64,
+    /// Tasks of which a container has truly been started at some time.
+    pub ran: BTreeSet<TaskId>,
     serials: u64,
 }
 
@@ -92,6 +95,7 @@ impl World {
             agents: sizes.iter().enumerate().map(|(number, size)| Agent::new(number, *size)).collect(),
             clients: Clients::default(),
             rounds: 0,
+            ran: BTreeSet::new(),
             serials: 0,
         }
     }
