@@ -247,10 +247,10 @@ impl World {
         let state = &self.disk.history;
         let lives = |task: &&model::Task| task.status != TaskStatus::Stopped && task.desired == Desired::Running;
         let in_default = |task: &&model::Task| state.cluster_name(task.cluster) == "default";
-        let live = state.tasks.values().filter(lives).filter(in_default);
-        let of_services: Vec<String> =
-            live.clone().filter(|task| task.service.is_some()).map(|task| state.task_arn(task)).collect();
-        let any: Vec<String> = live.map(|task| state.task_arn(task)).collect();
+        let live: Vec<&model::Task> = state.tasks.values().filter(lives).filter(in_default).collect();
+        let of_services = live.iter().filter(|task| task.service.is_some());
+        let of_services: Vec<String> = of_services.map(|task| state.task_arn(task)).collect();
+        let any: Vec<String> = live.iter().map(|task| state.task_arn(task)).collect();
         let chance = &mut self.chance.clients;
         let from = if chance.per_mille(900) { of_services } else { any };
         let first = chance.pick_from(from.iter().cloned())?;
