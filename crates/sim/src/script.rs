@@ -9,6 +9,14 @@
 //! serve shop web 3 [guarded]   CreateService `shop` of three tasks of `web` on Fargate [with a breaker that rolls back]
 //! update shop api          UpdateService: from now on of `api`
 //! service shop             DescribeServices
+//! pause shop web [continue]    UpdateService: of `web`, paused before it starts tasks; a minute later it goes back [or on]
+//! continue shop [back]     ContinueServiceDeployment of the hook that waits
+//! tool web steady          a task definition for container instances, without an interface
+//! provider spare           CreateCapacityProvider, PutClusterCapacityProviders
+//! run tool of spare        RunTask with a strategy of that provider
+//! daemon watch tool        CreateService of a DAEMON
+//! add host [spare]         one more host [of that provider] is started
+//! activate host 0          UpdateContainerInstancesState
 //! drain host 0 | give up host 0    UpdateContainerInstancesState, DeregisterContainerInstance by force
 //! describe task-1          DescribeTasks
 //! until TEXT               goes on until a line of the trace holds TEXT
@@ -18,12 +26,16 @@
 //! ```
 
 use crate::agenda::Event;
+use crate::agent::Agent;
 use crate::faults::operator;
+use crate::fleet::PROVIDERS;
 use crate::weather::Weather;
 use crate::wires::Asker;
 use crate::world::World;
 use wire::ecs;
 
+/// CPU units and MiB of a host.
+const SIZE: (u32, u32) = (2048, 4096);
 /// Longest virtual time of one command.
 const PATIENCE_MS: u64 = 300_000;
 
@@ -72,7 +84,7 @@ pub fn play(script: &str) -> Result<String, ScriptError> {
 }
 
 fn open(hosts: usize) -> World {
-    let mut world = World::new(0, Weather::still(), &vec![(2048, 4096); hosts], true);
+    let mut world = World::new(0, Weather::still(), &vec![SIZE; hosts], true);
     world.plane_start();
     for agent in 0..hosts {
         world.agenda.plan(world.now + 10, Event::NodeStart { agent });
@@ -85,6 +97,22 @@ fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> 
         ["hosts", _] => until(world, "is connected")?,
         ["define", family, images @ ..] => ask(world, definition(family, images)),
         ["run", family] => ask(world, run(world, family, None)),
+        ["run", family, "of", provider] => ask(
+            world,
+            ecs::RunTaskRequest {
+                task_definition: (*family).to_owned(),
+                capacity_provider_strategy: Some(vec![strategy_item(provider)]),
+                ..Default::default()
+            },
+        ),
+        ["tool", family, images @ ..] => ask(world, tool(family, images)),
+        ["provider", name] => {
+            let (create, put) = provider(name);
+            ask(world, create);
+            ask(world, put);
+        }
+        ["daemon", name, family] => ask(world, daemon(name, family)),
+        ["add", "host", provider @ ..] => add_host(world, provider.first())?,
         ["run", family, "token", token] => ask(world, run(world, family, Some(token))),
         ["stop", name] => {
             let task = arn(world, name)?;
@@ -107,6 +135,11 @@ fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> 
                 ..Default::default()
             },
         ),
+        ["pause", name, family, then @ ..] => ask(world, paused(name, family, !then.is_empty())),
+        ["continue", name, back @ ..] => {
+            let answer = continuation(world, name, !back.is_empty())?;
+            ask(world, answer);
+        }
         ["service", name] => {
             ask(world, ecs::DescribeServicesRequest { services: vec![(*name).to_owned()], ..Default::default() });
             until(world, "operator hears")?;
@@ -116,9 +149,11 @@ fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> 
             let force = Some(true);
             ask(world, ecs::DeregisterContainerInstanceRequest { container_instance, force, ..Default::default() });
         }
-        ["drain", "host", agent] => {
+        [verb @ ("drain" | "activate"), "host", agent] => {
             let container_instances = vec![host(world, agent)?];
-            let status = ecs::ContainerInstanceStatus::Draining;
+            let drains = *verb == "drain";
+            let status =
+                if drains { ecs::ContainerInstanceStatus::Draining } else { ecs::ContainerInstanceStatus::Active };
             ask(world, ecs::UpdateContainerInstancesStateRequest { container_instances, status, ..Default::default() });
         }
         ["until", ..] => until(world, line.trim_start_matches("until").trim())?,
@@ -229,6 +264,98 @@ fn service(world: &World, name: &str, family: &str, count: i32, guarded: bool) -
             .then(|| ecs::DeploymentConfiguration { deployment_circuit_breaker: Some(breaker), ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// One more host, of the instances of a capacity provider that it belongs to or of none.
+fn add_host(world: &mut World, provider: Option<&&str>) -> Result<(), String> {
+    let known = |name: &&str| PROVIDERS.iter().find(|known| *known == name).copied();
+    let provider = match provider {
+        Some(name) => Some(known(name).ok_or_else(|| format!("one of {}", PROVIDERS.join(", ")))?),
+        None => None,
+    };
+    let agent = world.agents.len();
+    let mut host = Agent::new(agent, SIZE);
+    host.provider = provider;
+    world.agents.push(host);
+    world.agenda.plan(world.now + 10, Event::NodeStart { agent });
+    Ok(())
+}
+
+fn tool(family: &str, images: &[&str]) -> ecs::RegisterTaskDefinitionRequest {
+    ecs::RegisterTaskDefinitionRequest {
+        network_mode: None,
+        requires_compatibilities: None,
+        ..definition(family, images)
+    }
+}
+
+fn strategy_item(provider: &str) -> ecs::CapacityProviderStrategyItem {
+    let capacity_provider = provider.to_owned();
+    ecs::CapacityProviderStrategyItem { capacity_provider, weight: Some(1), base: None }
+}
+
+fn provider(name: &str) -> (ecs::CreateCapacityProviderRequest, ecs::PutClusterCapacityProvidersRequest) {
+    let group =
+        ecs::AutoScalingGroupProvider { auto_scaling_group_arn: format!("group-of-{name}"), ..Default::default() };
+    let create = ecs::CreateCapacityProviderRequest {
+        name: name.to_owned(),
+        auto_scaling_group_provider: Some(group),
+        ..Default::default()
+    };
+    let put = ecs::PutClusterCapacityProvidersRequest {
+        cluster: "default".to_owned(),
+        capacity_providers: vec![name.to_owned()],
+        default_capacity_provider_strategy: Vec::new(),
+    };
+    (create, put)
+}
+
+fn daemon(name: &str, family: &str) -> ecs::CreateServiceRequest {
+    ecs::CreateServiceRequest {
+        service_name: name.to_owned(),
+        task_definition: Some(family.to_owned()),
+        scheduling_strategy: Some(ecs::SchedulingStrategy::Daemon),
+        launch_type: Some(ecs::LaunchType::Ec2),
+        ..Default::default()
+    }
+}
+
+fn paused(name: &str, family: &str, goes_on: bool) -> ecs::UpdateServiceRequest {
+    use ecs::DeploymentLifecycleHookAction::{Continue, Rollback};
+    let hook = ecs::DeploymentLifecycleHook {
+        target_type: Some(ecs::DeploymentLifecycleHookTargetType::Pause),
+        lifecycle_stages: Some(vec![ecs::DeploymentLifecycleHookStage::PreScaleUp]),
+        timeout_configuration: Some(ecs::DeploymentLifecycleHookTimeoutConfiguration {
+            action: Some(if goes_on { Continue } else { Rollback }),
+            timeout_in_minutes: Some(1),
+        }),
+        ..Default::default()
+    };
+    ecs::UpdateServiceRequest {
+        service: name.to_owned(),
+        task_definition: Some(family.to_owned()),
+        deployment_configuration: Some(ecs::DeploymentConfiguration {
+            lifecycle_hooks: Some(vec![hook]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The answer to the hook at which the newest deployment of a service waits.
+fn continuation(world: &World, name: &str, back: bool) -> Result<ecs::ContinueServiceDeploymentRequest, String> {
+    let state = &world.disk.history;
+    let service = state.services.values().find(|service| *service.name == *name);
+    let service = service.ok_or_else(|| format!("there is no service {name}"))?;
+    let newest = state.service_deployments(service.id).next_back().ok_or("it has no deployment")?;
+    let hook = newest.awaited_hook().ok_or("no hook waits")?;
+    let cluster = state.cluster_name(service.cluster);
+    use ecs::DeploymentLifecycleHookAction::{Continue, Rollback};
+    Ok(ecs::ContinueServiceDeploymentRequest {
+        service_deployment_arn: state.scope().service_deployment(cluster, &service.name, &newest.id),
+        hook_id: hook.id.to_string(),
+        action: Some(if back { Rollback } else { Continue }),
+    })
 }
 
 /// The ARN of a host's instance.

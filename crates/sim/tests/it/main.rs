@@ -60,6 +60,9 @@ scenarios! {
     a_host_drains: "host-drains";
     a_host_is_given_up: "host-is-given-up";
     a_breaker_rolls_back: "breaker-rolls-back";
+    a_hook_waits: "hook-waits";
+    a_task_waits_for_room: "task-waits-for-room";
+    a_daemon_follows_hosts: "daemon-follows-hosts";
 }
 
 fn compare(played: &str, expected: &str) {
