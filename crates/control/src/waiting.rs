@@ -1,15 +1,15 @@
 //! Tasks that wait for room are tried again when there may be more of it: an instance came, went, or has changed, or a
-//! task of one is STOPPED. The oldest first; one that fits goes although an older one does not.
+//! task of one is STOPPED. The oldest first; one that fits goes although an older one does not. What a try lacked is noted at
+//! the oldest that needs the same.
 
 use crate::desk::Desk;
 use crate::handlers::run::eni;
 use model::change::Change;
 use model::group::Group;
-use model::placement::Placement;
 use model::reason::Unplaceable;
-use model::task::LaunchType;
-use model::{ClusterId, RevisionId, Task, TaskId};
+use model::{ClusterId, Millis, Task, TaskId};
 use planner::{Ask, Place};
+use std::collections::BTreeSet;
 
 /// Tries every waiting task of clusters that may have more room than before.
 pub(crate) fn retry(desk: &mut Desk) {
@@ -18,57 +18,29 @@ pub(crate) fn retry(desk: &mut Desk) {
     }
 }
 
-/// Tasks that want the same of a place: where one of them has failed, the others fail too.
-#[derive(PartialEq)]
-struct Shape {
-    definition: RevisionId,
-    launch_type: LaunchType,
-    provider: Option<Box<str>>,
-    sizes: (u32, u32),
-    subnets: Box<[u8]>,
-    placement: Placement,
-    group: Group,
-}
-
-impl Shape {
-    fn of(task: &Task) -> Self {
-        Self {
-            definition: task.definition,
-            launch_type: task.launch_type,
-            provider: task.provider.clone(),
-            sizes: (task.cpu, task.memory),
-            subnets: task.waiting.as_ref().map(|waiting| waiting.subnets.clone()).unwrap_or_default(),
-            placement: task.waiting.as_ref().map(|waiting| waiting.placement.clone()).unwrap_or_default(),
-            group: Group::of(task),
-        }
-    }
-}
-
+/// The oldest of each need is asked for, in the order of their age; when it has found a place, the next of the same need.
+/// Where it has failed the others would fail too, and are not asked for.
 fn retry_cluster(desk: &mut Desk, cluster: ClusterId) {
-    let waiting: Vec<TaskId> = desk.state.waiting_tasks(cluster).map(|task| task.id).collect();
-    let mut refused: Vec<(Shape, Unplaceable)> = Vec::new();
-    for id in waiting {
+    let heads = desk.state.waiting_heads(cluster);
+    let mut queue: BTreeSet<(Millis, TaskId)> = heads.map(|task| (task.times.created, task.id)).collect();
+    while let Some((_, id)) = queue.pop_first() {
         let Some(task) = desk.state.tasks.get(&id) else { continue };
-        let shape = Shape::of(task);
-        if let Some((_, why)) = refused.iter().find(|(known, _)| *known == shape) {
-            note(desk, id, &why.clone());
-            continue;
-        }
-        match place(desk, task, &shape) {
+        match place(desk, task) {
             Ok(place) => {
+                let need = task.need();
                 let eni = place.interface.map(|(subnet, address)| Box::new(eni(desk, subnet, address)));
                 desk.commit(Change::TaskPlaced { id, at: desk.now, instance: place.instance, eni });
+                queue.extend(desk.state.waiting_like(cluster, &need).map(|next| (next.times.created, next.id)));
             }
-            Err(why) => {
-                note(desk, id, &why);
-                refused.push((shape, why));
-            }
+            Err(why) => note(desk, id, &why),
         }
     }
 }
 
-fn place(desk: &Desk, task: &Task, shape: &Shape) -> Result<Place, Unplaceable> {
+fn place(desk: &Desk, task: &Task) -> Result<Place, Unplaceable> {
     let needs = desk.state.definitions[&task.definition].needs.clone();
+    let (subnets, placement) =
+        task.waiting.as_ref().map(|waiting| (waiting.subnets.clone(), waiting.placement.clone())).unwrap_or_default();
     let ask = Ask {
         cluster: task.cluster,
         launch_type: task.launch_type,
@@ -76,10 +48,10 @@ fn place(desk: &Desk, task: &Task, shape: &Shape) -> Result<Place, Unplaceable> 
         memory: task.memory,
         instance: None,
         provider: task.provider.as_deref(),
-        subnets: &shape.subnets,
+        subnets: &subnets,
         needs: &needs,
-        placement: &shape.placement,
-        group: shape.group.clone(),
+        placement: &placement,
+        group: Group::of(task),
         seed: desk.now,
     };
     planner::place(&desk.state, desk.now, &ask)

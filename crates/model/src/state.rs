@@ -127,6 +127,7 @@ pub(crate) struct Index {
     pub(crate) subnet_enis: BTreeMap<u8, u32>,
     pub(crate) rooms: Rooms,
     pub(crate) waiting: BTreeSet<(ClusterId, Millis, TaskId)>,
+    pub(crate) waiting_needs: BTreeSet<(ClusterId, Box<str>, Millis, TaskId)>,
     pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
     pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
 }

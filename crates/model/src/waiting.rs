@@ -3,11 +3,13 @@
 //! Such a task keeps what its next try needs, and why the last one failed. It books nothing.
 
 use crate::Millis;
+use crate::group::Group;
 use crate::ids::{ClusterId, InstanceId, TaskId};
 use crate::placement::Placement;
 use crate::state::State;
 use crate::task::{Eni, Phase, Task, TaskStatus};
 use serde::{Deserialize, Serialize};
+use std::ops::Bound;
 
 /// Tasks of one cluster that may wait (service quotas: tasks in the PROVISIONING state per cluster).
 pub const WAITING_MAX: usize = 500;
@@ -64,6 +66,14 @@ impl Task {
         self.instance.is_none() && self.status != TaskStatus::Stopped
     }
 
+    /// All that its next try depends on: of tasks with the same need, the oldest speaks for the others.
+    pub fn need(&self) -> Box<str> {
+        let waiting = self.waiting.as_deref();
+        let asked = waiting.map(|waiting| (&waiting.subnets, &waiting.placement));
+        let sizes = (self.definition, self.launch_type, self.cpu, self.memory);
+        format!("{sizes:?} {:?} {asked:?} {:?}", self.provider, Group::of(self)).into()
+    }
+
     /// Gives it a place. One that has a place or has ended keeps what it has.
     pub fn take_place(&mut self, at: Millis, instance: InstanceId, eni: Option<Eni>) {
         if !self.is_waiting() {
@@ -84,6 +94,28 @@ impl State {
     pub fn waiting_tasks(&self, cluster: ClusterId) -> impl Iterator<Item = &Task> {
         let (first, last) = ((cluster, 0, TaskId([0; 16])), (cluster, Millis::MAX, TaskId([0xff; 16])));
         self.index.waiting.range(first..=last).map(|(.., id)| &self.tasks[id])
+    }
+
+    /// The oldest waiting task of each need in a cluster.
+    pub fn waiting_heads(&self, cluster: ClusterId) -> impl Iterator<Item = &Task> {
+        let first = self.index.waiting_needs.range((cluster, Box::from(""), 0, TaskId([0; 16]))..).next();
+        let heads = std::iter::successors(first, |(cluster, need, ..)| {
+            let last = (*cluster, need.clone(), Millis::MAX, TaskId([0xff; 16]));
+            self.index.waiting_needs.range((Bound::Excluded(last), Bound::Unbounded)).next()
+        });
+        heads.take_while(move |(known, ..)| *known == cluster).map(|(.., id)| &self.tasks[id])
+    }
+
+    /// The oldest that waits with that need.
+    pub fn waiting_like(&self, cluster: ClusterId, need: &str) -> Option<&Task> {
+        let first = (cluster, Box::from(need), 0, TaskId([0; 16]));
+        let found = self.index.waiting_needs.range(first..).next();
+        found.filter(|(owner, known, ..)| *owner == cluster && **known == *need).map(|(.., id)| &self.tasks[id])
+    }
+
+    /// The oldest that waits for the same as `task`: what its tries say is true of `task` too.
+    pub fn waiting_for_the_same(&self, task: &Task) -> Option<&Task> {
+        self.waiting_like(task.cluster, &task.need())
     }
 
     /// Clusters with waiting tasks.
@@ -139,6 +171,8 @@ mod tests {
         for task in [&young, &old] {
             state.apply(&Change::TaskAccepted(Box::new(task.clone())));
         }
+        let heads = |state: &State| state.waiting_heads(young.cluster).map(|task| task.id).collect::<Vec<_>>();
+        assert_eq!(heads(&state), [old.id], "the oldest speaks for all that need the same");
         let queue = |state: &State| state.waiting_tasks(young.cluster).map(|task| task.id).collect::<Vec<_>>();
         assert_eq!(queue(&state), [old.id, young.id]);
         assert_eq!(state.cluster_counts(young.cluster).pending, 2);
@@ -147,7 +181,7 @@ mod tests {
         assert_eq!(queue(&loader.finish().unwrap().unwrap()), [old.id, young.id]);
         let instance = InstanceId([7; 16]);
         state.apply(&Change::TaskPlaced { id: old.id, at: 30, instance, eni: None });
-        assert_eq!(queue(&state), [young.id]);
+        assert_eq!((queue(&state), heads(&state)), (vec![young.id], vec![young.id]));
         assert_eq!(state.instance_counts(instance).memory, old.memory);
     }
 

@@ -41,10 +41,13 @@ pub(crate) fn timeline(
         at: Some(Timestamp::from_millis(at)),
         since_accepted_ms: Some(at as i64 - task.phases[0] as i64),
     };
+    // The oldest of those that need the same is tried for all of them.
+    let oldest = task.is_waiting().then(|| state.waiting_for_the_same(task)).flatten();
+    let lacks = |task: &model::Task| task.waiting.as_deref().map(waiting);
     Ok(gantry::DescribeTimelineResponse {
         task_arn: Some(state.task_arn(task)),
         phases: Some(reached.map(phase).collect()),
-        waiting: task.waiting.as_deref().map(waiting),
+        waiting: oldest.and_then(lacks),
     })
 }
 

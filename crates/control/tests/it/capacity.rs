@@ -187,17 +187,47 @@ fn tasks_without_room_wait_and_get_it_oldest_first_but_none_blocks_another() {
     assert_eq!(text(&desk.task_shown(&old["taskArn"]), "/lastStatus"), "PENDING");
 }
 
-#[test]
-fn a_waiting_task_stops_at_once_and_says_why_it_waited() {
-    let mut desk = Desk::with_providers();
-    desk.provided_host("blue", 1024, 5);
-    let arn = desk.run_on("large", on("blue"), 1)["tasks"][0]["taskArn"].clone();
+fn timeline(desk: &mut Desk, arn: &Value) -> Value {
     let request = wire::gantry::DescribeTimelineRequest { task: arn.as_str().unwrap().into(), ..Default::default() };
     let call = wire::http::Call::Gantry(wire::gantry::Request::DescribeTimeline(Box::new(request)));
     desk.control.handle(desk.now, Input::Request { ticket: 1, caller: operator(), call });
     let Some(Ok(wire::http::Answer::Gantry(answer))) = desk.round() else { panic!("no timeline") };
     let wire::gantry::Response::DescribeTimeline(answer) = answer else { panic!("{answer:?}") };
-    let timeline: Value = serde_json::from_str(&wire::ToJson::to_json(&*answer)).unwrap();
+    serde_json::from_str(&wire::ToJson::to_json(&*answer)).unwrap()
+}
+
+#[test]
+fn of_many_that_wait_for_the_same_one_is_asked_for() {
+    let mut desk = Desk::with_providers();
+    let tasks: Vec<Value> = (0..3).map(|_| desk.run_on("small", on("blue"), 10)["tasks"].clone()).collect();
+    let arns: Vec<Value> =
+        tasks.iter().flat_map(|tasks| tasks.as_array().unwrap()).map(|task| task["taskArn"].clone()).collect();
+    let large = desk.run_on("large", on("blue"), 1)["tasks"][0]["taskArn"].clone();
+    desk.provided_host("blue", 1024, 5);
+    let placed = |desk: &mut Desk, arn: &Value| !desk.task_shown(arn)["containerInstanceArn"].is_null();
+    let ran: Vec<Value> = arns.iter().filter(|arn| placed(&mut desk, arn)).cloned().collect();
+    assert_eq!(ran.len(), 2);
+    desk.now += 5_000;
+    desk.ok("StopTask", json!({"task": ran[0]}));
+    let before = desk.batches.len();
+    desk.call(node(), "SubmitTaskStateChange", json!({"task": ran[0], "status": "STOPPED"})).unwrap();
+    let changes: usize = desk.batches[before..].iter().map(|batch| batch.changes.len()).sum();
+    assert!(changes <= 4, "a report, a place, and what the oldest of two needs lack: {changes} changes");
+    assert_eq!(arns.iter().filter(|arn| placed(&mut desk, arn)).count(), 3);
+    // Every one that waits says what it lacks.
+    let waits: Vec<Value> = arns.iter().filter(|arn| !placed(&mut desk, arn)).cloned().collect();
+    for task in [&waits[0], &waits[26], &large] {
+        let timeline = timeline(&mut desk, task);
+        assert_eq!(text(&timeline, "/waiting/reason"), "RESOURCE:MEMORY", "{timeline}");
+    }
+}
+
+#[test]
+fn a_waiting_task_stops_at_once_and_says_why_it_waited() {
+    let mut desk = Desk::with_providers();
+    desk.provided_host("blue", 1024, 5);
+    let arn = desk.run_on("large", on("blue"), 1)["tasks"][0]["taskArn"].clone();
+    let timeline = timeline(&mut desk, &arn);
     assert_eq!(text(&timeline, "/waiting/reason"), "RESOURCE:MEMORY", "{timeline}");
     assert!(text(&timeline, "/waiting/detail").contains("needs 2048 MiB of memory, 1024 MiB are free"), "{timeline}");
     assert_eq!(number(&timeline, "/waiting/count"), 1);

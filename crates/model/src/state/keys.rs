@@ -59,7 +59,8 @@ pub(crate) struct Keys {
     ports: Vec<HostPort>,
     /// One that is not gone.
     eni: Option<(EniId, Uuid, u8, Ipv4Addr)>,
-    waiting: Option<Millis>,
+    /// Since when and for what.
+    waiting: Option<(Millis, Box<str>)>,
     expires: Option<Millis>,
 }
 
@@ -80,7 +81,7 @@ impl Keys {
             booked: live.then(|| (task.status.is_running(), task.cpu, task.memory)),
             ports: if live && task.instance.is_some() { task.host_ports().collect() } else { Vec::new() },
             eni: eni.map(|eni: &Eni| (eni.id, eni.attachment, eni.subnet, eni.address)),
-            waiting: task.is_waiting().then_some(task.times.created),
+            waiting: task.is_waiting().then(|| (task.times.created, task.need())),
             expires: (!live).then_some(task.times.stopped + STOPPED_SHOWN_MS),
         }
     }
@@ -155,7 +156,11 @@ impl State {
             let (service, deployment) = keys.service.filter(|_| keys.shelf != Shelf::Stopped)?;
             Some((service, deployment, id))
         });
-        each!(shift(waiting), |keys| Some((keys.cluster.0, keys.waiting?, id)));
+        each!(shift(waiting), |keys| Some((keys.cluster.0, keys.waiting.as_ref()?.0, id)));
+        each!(shift(waiting_needs), |keys| {
+            let (since, need) = keys.waiting.clone()?;
+            Some((keys.cluster.0, need, since, id))
+        });
         each!(shift(expiries), |keys| Some((keys.expires?, id)));
         each!(count(cluster_counts), |keys| Some((keys.cluster, keys.booked?)));
         each!(count(instance_counts), |keys| Some((keys.instance?, keys.booked?)));
