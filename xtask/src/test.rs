@@ -1,6 +1,6 @@
-//! `cargo xtask test`: every test of the project, in groups: each test program of the workspace, the examples in the
-//! documentation, and the whole program with the stock AWS clients. Installs what they need first. The first group that
-//! fails ends it, and the summary says which.
+//! `cargo xtask test`: every test of the project, in groups: each test program of the workspace, among them the whole
+//! program with the stock AWS clients. Installs what they need first. The first group that fails ends it, and the summary
+//! says which. No documentation here has examples to run.
 
 use crate::command::{cargo, is_root, output, run, target};
 use crate::{images, packages};
@@ -60,9 +60,6 @@ pub fn test(arguments: &Arguments) -> Result<()> {
         command.current_dir(&group.directory).env("CARGO_MANIFEST_DIR", &group.directory);
         command.args(&arguments.rest).envs(environment.iter().cloned());
         summary.run(&group.name, &mut command)?;
-    }
-    if arguments.only.is_none() && arguments.rest.is_empty() {
-        summary.run("documentation", &mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
     }
     summary.end()
 }
