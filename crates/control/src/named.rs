@@ -92,12 +92,21 @@ pub(crate) fn task_set<'a>(
 
 /// What a task-definition name says: a family, and perhaps a revision of it.
 pub(crate) fn family_and_revision<'a>(state: &State, text: &'a str) -> Result<(&'a str, Option<u32>), Fault> {
-    let named = resource(state, text, "task definition")?;
+    revision_in(state, text, "task-definition/", "task definition")
+}
+
+/// The same of a definition of managed daemons.
+pub(crate) fn daemon_family_and_revision<'a>(state: &State, text: &'a str) -> Result<(&'a str, Option<u32>), Fault> {
+    revision_in(state, text, "daemon-task-definition/", "daemon task definition")
+}
+
+fn revision_in<'a>(state: &State, text: &'a str, kind: &str, what: &str) -> Result<(&'a str, Option<u32>), Fault> {
+    let named = resource(state, text, what)?;
     let path = match named {
         Named::Bare(path) => path,
         Named::Resource(path) => path
-            .strip_prefix("task-definition/")
-            .ok_or_else(|| Fault::invalid_parameter("Invalid identifier: not a task definition."))?,
+            .strip_prefix(kind)
+            .ok_or_else(|| Fault::invalid_parameter(format!("Invalid identifier: not a {what}.")))?,
     };
     match path.rsplit_once(':') {
         None => Ok((path, None)),

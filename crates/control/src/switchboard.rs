@@ -1,7 +1,7 @@
 //! One line for each operation that has a handler; every other operation answers that it is not supported, by name.
 
 use crate::handlers::{
-    account_setting, agent, attribute, capacity_provider, cluster, explain, gantry as own, instance, log_group,
+    account_setting, agent, attribute, capacity_provider, cluster, daemon, explain, gantry as own, instance, log_group,
     network, protection, run, service, service_deployment, tag, task, task_definition, task_set,
 };
 use crate::{Caller, Control};
@@ -29,6 +29,16 @@ impl ecs::Ecs<Caller> for Control {
         put_account_setting(ecs::PutAccountSettingRequest) -> ecs::PutAccountSettingResponse = account_setting::put;
         put_account_setting_default(ecs::PutAccountSettingDefaultRequest) -> ecs::PutAccountSettingDefaultResponse = account_setting::put_default;
         delete_account_setting(ecs::DeleteAccountSettingRequest) -> ecs::DeleteAccountSettingResponse = account_setting::delete;
+        register_daemon_task_definition(ecs::RegisterDaemonTaskDefinitionRequest) -> ecs::RegisterDaemonTaskDefinitionResponse = daemon::register;
+        describe_daemon_task_definition(ecs::DescribeDaemonTaskDefinitionRequest) -> ecs::DescribeDaemonTaskDefinitionResponse = daemon::describe;
+        list_daemon_task_definitions(ecs::ListDaemonTaskDefinitionsRequest) -> ecs::ListDaemonTaskDefinitionsResponse = daemon::list;
+        delete_daemon_task_definition(ecs::DeleteDaemonTaskDefinitionRequest) -> ecs::DeleteDaemonTaskDefinitionResponse = daemon::delete;
+        describe_daemon(ecs::DescribeDaemonRequest) -> ecs::DescribeDaemonResponse = daemon::describe_daemon;
+        delete_daemon(ecs::DeleteDaemonRequest) -> ecs::DeleteDaemonResponse = daemon::delete_daemon;
+        list_daemons(ecs::ListDaemonsRequest) -> ecs::ListDaemonsResponse = daemon::list_daemons;
+        describe_daemon_deployments(ecs::DescribeDaemonDeploymentsRequest) -> ecs::DescribeDaemonDeploymentsResponse = daemon::describe_deployments;
+        list_daemon_deployments(ecs::ListDaemonDeploymentsRequest) -> ecs::ListDaemonDeploymentsResponse = daemon::list_deployments;
+        describe_daemon_revisions(ecs::DescribeDaemonRevisionsRequest) -> ecs::DescribeDaemonRevisionsResponse = daemon::describe_revisions;
         tag_resource(ecs::TagResourceRequest) -> ecs::TagResourceResponse = tag::tag;
         untag_resource(ecs::UntagResourceRequest) -> ecs::UntagResourceResponse = tag::untag;
         list_tags_for_resource(ecs::ListTagsForResourceRequest) -> ecs::ListTagsForResourceResponse = tag::list;

@@ -88,6 +88,11 @@ impl Scope<'_> {
         self.ecs(format_args!("task-definition/{family}:{revision}"))
     }
 
+    /// `daemon-task-definition/<family>:<revision>`.
+    pub fn daemon_definition(&self, family: &str, revision: u32) -> String {
+        self.ecs(format_args!("daemon-task-definition/{family}:{revision}"))
+    }
+
     /// `capacity-provider/<name>`.
     pub fn capacity_provider(&self, name: &str) -> String {
         self.ecs(format_args!("capacity-provider/{name}"))

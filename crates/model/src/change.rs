@@ -4,6 +4,7 @@ use crate::Millis;
 use crate::account_setting::AccountSetting;
 use crate::capacity_provider::CapacityProvider;
 use crate::cluster::{Cluster, Tag};
+use crate::daemon_definition::DaemonDefinition;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Attribute, Instance, InstanceStatus};
 use crate::log::LogGroup;
@@ -52,6 +53,8 @@ pub enum Change {
     },
     /// A deleted revision is shown no longer.
     TaskDefinitionForgotten(RevisionId),
+    /// A definition of managed daemons was registered or deleted: what it is now.
+    DaemonDefinitionPut(Box<DaemonDefinition>),
     /// A principal chose what an account setting is for it.
     AccountSettingPut(Box<AccountSetting>),
     /// A principal's choice was taken back.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod capacity_provider;
 pub mod change;
 pub mod cluster;
+pub mod daemon_definition;
 pub mod deployment_configuration;
 pub mod failure;
 pub mod group;

@@ -34,6 +34,7 @@ pub struct BadRow {
 const META: &str = "meta";
 const CLUSTER: &str = "cluster";
 const ACCOUNT_SETTING: &str = "account-setting";
+const DAEMON_DEFINITION: &str = "daemon-task-definition";
 const CAPACITY_PROVIDER: &str = "capacity-provider";
 const FAMILY: &str = "family";
 const DEFINITION: &str = "task-definition";
@@ -72,6 +73,10 @@ impl State {
                 let setting = self.account_settings.get(&(principal.clone(), name.clone()));
                 (ACCOUNT_SETTING, [principal.as_bytes(), b"\0", name.as_bytes()].concat(), encode(setting))
             }
+            Touched::DaemonDefinition(family, revision) => {
+                let definition = self.daemon_definitions.get(&(family.clone(), *revision));
+                (DAEMON_DEFINITION, [family.as_bytes(), &revision.to_be_bytes()].concat(), encode(definition))
+            }
             Touched::CapacityProvider(name) => {
                 (CAPACITY_PROVIDER, name.as_bytes().to_vec(), encode(self.capacity_providers.get(name)))
             }
@@ -106,6 +111,8 @@ impl State {
         touched.extend(self.clusters.keys().map(|id| Touched::Cluster(*id)));
         let settings = self.account_settings.keys().cloned();
         touched.extend(settings.map(|(principal, name)| Touched::AccountSetting(principal, name)));
+        let daemons = self.daemon_definitions.keys().cloned();
+        touched.extend(daemons.map(|(family, revision)| Touched::DaemonDefinition(family, revision)));
         touched.extend(self.capacity_providers.keys().map(|name| Touched::CapacityProvider(name.clone())));
         touched.extend(self.families.keys().map(|id| Touched::Family(*id)));
         touched.extend(self.definitions.keys().map(|id| Touched::Definition(*id)));
@@ -154,6 +161,7 @@ fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
     match kind {
         CLUSTER => drop(state.put_cluster(decode(kind, value)?)),
         ACCOUNT_SETTING => drop(state.put_account_setting(decode(kind, value)?)),
+        DAEMON_DEFINITION => drop(state.put_daemon_definition(decode(kind, value)?)),
         CAPACITY_PROVIDER => drop(state.put_capacity_provider(decode(kind, value)?)),
         FAMILY => state.put_family(decode(kind, value)?),
         DEFINITION => {

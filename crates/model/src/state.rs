@@ -9,6 +9,7 @@ use crate::arn::Scope;
 use crate::capacity_provider::CapacityProvider;
 use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
+use crate::daemon_definition::DaemonDefinition;
 use crate::group::Group;
 use crate::id_map::IdMap;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId, Uuid};
@@ -66,6 +67,8 @@ pub struct State {
     pub clusters: BTreeMap<ClusterId, Cluster>,
     /// What principals have chosen, by principal and name.
     pub account_settings: BTreeMap<(Box<str>, Box<str>), AccountSetting>,
+    /// All definitions of managed daemons, deleted ones too, by family and revision.
+    pub daemon_definitions: BTreeMap<(Box<str>, u32), DaemonDefinition>,
     /// All capacity providers that somebody made, deleted ones too.
     pub capacity_providers: BTreeMap<Box<str>, CapacityProvider>,
     /// All families.
@@ -141,6 +144,8 @@ pub enum Touched {
     Cluster(ClusterId),
     /// An account setting: its principal and name.
     AccountSetting(Box<str>, Box<str>),
+    /// A definition of managed daemons: its family and revision.
+    DaemonDefinition(Box<str>, u32),
     /// A capacity provider.
     CapacityProvider(Box<str>),
     /// A family.
@@ -172,6 +177,7 @@ impl State {
             meta,
             clusters: BTreeMap::new(),
             account_settings: BTreeMap::new(),
+            daemon_definitions: BTreeMap::new(),
             capacity_providers: BTreeMap::new(),
             families: BTreeMap::new(),
             definitions: BTreeMap::new(),
@@ -201,6 +207,7 @@ impl State {
             Change::TaskDefinitionDeregistered { id, at } => self.deregister(*id, *at),
             Change::TaskDefinitionDeleteRequested { id, at } => self.delete_definition(*id, *at),
             Change::TaskDefinitionForgotten(id) => self.forget_definition(*id),
+            Change::DaemonDefinitionPut(definition) => self.put_daemon_definition((**definition).clone()),
             Change::AccountSettingPut(setting) => self.put_account_setting((**setting).clone()),
             Change::AccountSettingDeleted { principal, name } => self.remove_account_setting(principal, name),
             Change::InstanceRegistered(instance) => self.put_instance((**instance).clone()),

@@ -14,6 +14,8 @@ pub enum Tagged {
     CapacityProvider(Box<str>),
     /// A task definition.
     Definition(RevisionId),
+    /// A definition of managed daemons, by family and revision.
+    DaemonDefinition(Box<str>, u32),
     /// A container instance.
     Instance(InstanceId),
     /// A service.
@@ -31,6 +33,9 @@ impl State {
             Tagged::Cluster(id) => &self.clusters.get(id)?.tags,
             Tagged::CapacityProvider(name) => &self.capacity_providers.get(name)?.tags,
             Tagged::Definition(id) => &self.definitions.get(id)?.tags,
+            Tagged::DaemonDefinition(family, revision) => {
+                &self.daemon_definitions.get(&(family.clone(), *revision))?.tags
+            }
             Tagged::Instance(id) => &self.instances.get(id)?.tags,
             Tagged::Service(id) => &self.services.get(id)?.tags,
             Tagged::TaskSet(id, number) => {
@@ -52,6 +57,10 @@ impl State {
             }
             Tagged::Definition(id) => {
                 self.definitions.get_mut(id).map(|definition| (&mut definition.tags, Touched::Definition(*id)))
+            }
+            Tagged::DaemonDefinition(family, revision) => {
+                let known = self.daemon_definitions.get_mut(&(family.clone(), *revision));
+                known.map(|known| (&mut known.tags, Touched::DaemonDefinition(family.clone(), *revision)))
             }
             Tagged::Instance(id) => {
                 self.instances.get_mut(id).map(|instance| (&mut instance.tags, Touched::Instance(*id)))

@@ -290,6 +290,7 @@ impl World {
                 format!("TaskDefinitionDeleteRequested {}:{}", id.family.0, id.revision)
             }
             Change::TaskDefinitionForgotten(id) => format!("TaskDefinitionForgotten {}:{}", id.family.0, id.revision),
+            Change::DaemonDefinitionPut(new) => format!("DaemonDefinitionPut {}:{}", new.family, new.revision),
             Change::AccountSettingPut(new) => format!("AccountSettingPut {} {}", new.name, new.value),
             Change::AccountSettingDeleted { name, .. } => format!("AccountSettingDeleted {name}"),
             Change::InstanceRegistered(new) => format!("InstanceRegistered {}", instance(&new.id)),

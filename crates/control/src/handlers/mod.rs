@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod attribute;
 pub(crate) mod capacity_provider;
 pub(crate) mod cluster;
+pub(crate) mod daemon;
 pub(crate) mod explain;
 pub(crate) mod gantry;
 pub(crate) mod instance;

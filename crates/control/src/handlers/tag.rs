@@ -132,6 +132,14 @@ fn find(state: &State, arn: &str, missing: fn(String) -> Fault) -> Result<Found,
             let message = "The specified task definition is inactive. Specify an active task definition and try again.";
             Ok(Found { on: Tagged::Definition(known.id), over: over(!known.active, message) })
         }
+        ("daemon-task-definition", [name]) => {
+            let (family, revision) = named::daemon_family_and_revision(state, arn)?;
+            let known = state.daemon_revisions(family).find(|known| Some(known.revision) == revision);
+            let known = known.ok_or_else(|| lost(&format!("daemon task definition {name}")))?;
+            let message = "The specified daemon task definition is deleted. Specify an active one and try again.";
+            let on = Tagged::DaemonDefinition(known.family.clone(), known.revision);
+            Ok(Found { on, over: over(known.deleted_at.is_some(), message) })
+        }
         ("container-instance", [owner, id]) => {
             let owner = cluster(owner)?.id;
             let known = InstanceId::parse(id).and_then(|id| state.instances.get(&id));

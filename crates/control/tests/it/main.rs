@@ -6,6 +6,7 @@ mod daemons;
 mod deployments;
 mod fuzz;
 mod health;
+mod managed_daemons;
 mod placement;
 mod plans;
 mod ports;

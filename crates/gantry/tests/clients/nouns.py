@@ -130,10 +130,25 @@ assert "not supported yet" in refused(
     "UnsupportedFeatureException", ecs.update_capacity_provider, name="hosts", autoScalingGroupProvider=scaled
 )
 
+# Managed daemons: their definitions, and that there is none.
+agent = {"name": "agent", "image": "busybox", "memory": 32}
+arn = ecs.register_daemon_task_definition(family="agent", containerDefinitions=[agent])["daemonTaskDefinitionArn"]
+ecs.get_waiter("daemon_task_definition_active").wait(daemonTaskDefinition=arn, WaiterConfig=WAIT)
+assert [item["arn"] for item in ecs.list_daemon_task_definitions()["daemonTaskDefinitions"]] == [arn]
+assert ecs.delete_daemon_task_definition(daemonTaskDefinition=arn)["daemonTaskDefinitionArn"] == arn
+ecs.get_waiter("daemon_task_definition_deleted").wait(daemonTaskDefinition=arn, WaiterConfig=WAIT)
+refused("ClientException", ecs.describe_daemon_task_definition, daemonTaskDefinition="agent")
+assert ecs.list_daemons()["daemonSummariesList"] == []
+for call in (ecs.describe_daemon, ecs.delete_daemon):
+    refused("DaemonNotFoundException", call, daemonArn=arn)
+refused("InvalidParameterException", ecs.list_daemon_deployments, daemonArn=arn)
+assert ecs.describe_daemon_deployments(daemonDeploymentArns=[arn])["failures"][0]["reason"] == "MISSING"
+assert ecs.describe_daemon_revisions(daemonRevisionArns=[arn])["failures"][0]["reason"] == "MISSING"
+
 # What has no engine says so.
 for call, arguments in [
     (ecs.list_gateways, {}),
-    (ecs.list_daemons, {}),
+    (ecs.create_daemon, {"daemonName": "d", "daemonTaskDefinitionArn": arn, "capacityProviderArns": [arn]}),
     (ecs.describe_express_gateway_service, {"serviceArn": "arn:aws:ecs:us-east-1:000000000000:service/default/x"}),
 ]:
     try:

@@ -36,6 +36,10 @@ pub fn told(change: &Change) -> Told {
         Change::TaskDefinitionForgotten(id) => {
             ("TaskDefinitionForgotten", format!("{}:{}", id.family.0, id.revision), String::new())
         }
+        Change::DaemonDefinitionPut(definition) => {
+            let subject = format!("{}:{}", definition.family, definition.revision);
+            ("DaemonDefinitionPut", subject, definition.status().as_str().to_owned())
+        }
         Change::AccountSettingPut(setting) => {
             ("AccountSettingPut", setting.name.to_string(), format!("{} for {}", setting.value, setting.principal))
         }

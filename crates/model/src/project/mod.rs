@@ -6,6 +6,7 @@ pub use service::Health;
 
 mod capacity_provider;
 mod cluster;
+mod daemon_definition;
 pub mod history;
 mod instance;
 mod log;

@@ -1,7 +1,9 @@
-//! Task definitions and their families in the state: what was made from a revision, and when a deleted one may go.
+//! Task definitions and their families in the state: what was made from a revision, and when a deleted one may go; and
+//! definitions of managed daemons.
 
 use super::{State, Touched};
 use crate::Millis;
+use crate::daemon_definition::DaemonDefinition;
 use crate::ids::RevisionId;
 use crate::task_definition::{DELETED_SHOWN_MS, Family, TaskDefinition};
 
@@ -81,5 +83,22 @@ impl State {
     /// Deleted revisions whose time is up at `now`, and that no task or service that is shown was made from.
     pub fn expired_definitions(&self, now: Millis) -> impl Iterator<Item = RevisionId> {
         self.index.deletions.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    pub(crate) fn put_daemon_definition(&mut self, definition: DaemonDefinition) -> Vec<Touched> {
+        let key = (definition.family.clone(), definition.revision);
+        self.daemon_definitions.insert(key.clone(), definition);
+        vec![Touched::DaemonDefinition(key.0, key.1)]
+    }
+
+    /// The revisions of a family of managed daemons, oldest first, deleted ones too.
+    pub fn daemon_revisions(&self, family: &str) -> impl DoubleEndedIterator<Item = &DaemonDefinition> {
+        let (first, last) = ((family.into(), 0), (family.into(), u32::MAX));
+        self.daemon_definitions.range(first..=last).map(|(_, definition)| definition)
+    }
+
+    /// Definitions of managed daemons by family and revision, from the first family not below `from`.
+    pub fn daemon_definitions_from(&self, from: &str) -> impl Iterator<Item = &DaemonDefinition> {
+        self.daemon_definitions.range((from.into(), 0)..).map(|(_, definition)| definition)
     }
 }
