@@ -105,7 +105,10 @@ impl Plane {
     }
 
     fn fill(&mut self) -> Result<()> {
-        (0..INSTANCES).try_for_each(|number| self.host(number))?;
+        // Hosts have what the task definitions ask of them, as an agent's have.
+        let ecs::Response::RegisterTaskDefinition(first) = self.ask(definition(0))? else { bail!("another answer") };
+        let asked = first.task_definition.and_then(|definition| definition.requires_attributes).unwrap_or_default();
+        (0..INSTANCES).try_for_each(|number| self.host(number, &asked))?;
         for number in 0..FAMILIES * REVISIONS {
             self.ask(definition(number % FAMILIES))?;
         }
@@ -120,10 +123,11 @@ impl Plane {
                 ..Default::default()
             })?;
             let id = self.control.state().services.keys().next_back().copied().context("a service")?;
-            let tasks: Vec<String> = {
-                let state = self.control.state();
-                state.live_service_tasks(id).map(|task| state.task_arn(task)).collect()
-            };
+            let state = self.control.state();
+            let tasks: Vec<String> = state.live_service_tasks(id).map(|task| state.task_arn(task)).collect();
+            if tasks.len() != SERVICE_TASKS {
+                bail!("service-{number} has {} tasks", tasks.len());
+            }
             tasks.into_iter().try_for_each(|task| self.runs(task))?;
             self.round();
         }
@@ -146,7 +150,7 @@ impl Plane {
     }
 
     /// A host that has connected, as long as it takes to count.
-    fn host(&mut self, number: usize) -> Result<()> {
+    fn host(&mut self, number: usize, asked: &[ecs::Attribute]) -> Result<()> {
         let resource = |name: &str, value: i32| ecs::Resource {
             name: text(name),
             r#type: text("INTEGER"),
@@ -157,6 +161,7 @@ impl Plane {
             |name: String, value: Option<String>| ecs::Attribute { name, value, ..ecs::Attribute::default() };
         let mut attributes: Vec<_> = (0..40).map(|n| attribute(format!("ecs.capability.number-{n}"), None)).collect();
         attributes.push(attribute("stack".to_owned(), text(if number.is_multiple_of(10) { "dev" } else { "prod" })));
+        attributes.extend(asked.iter().cloned());
         let request = ecs::RegisterContainerInstanceRequest {
             total_resources: Some(vec![resource("CPU", 100_000), resource("MEMORY", 400_000)]),
             attributes: Some(attributes),
