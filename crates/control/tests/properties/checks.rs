@@ -1,10 +1,12 @@
 //! What holds after every round, and what rest is. Everything is counted anew from the tasks: no sum of the model's, no
 //! judgement of the planner's.
 
+use crate::draws::RACK_A;
 use crate::history::SETTLE_MS;
 use control::Control;
 use model::health::HealthStatus;
 use model::instance::{DISCONNECT_GRACE_MS, Instance, InstanceStatus};
+use model::placement::Constraint;
 use model::service::{Rollout, Service, ServiceStatus};
 use model::task::{Desired, LaunchType, Task};
 use model::{Millis, ServiceId, State, TaskId, TaskStatus};
@@ -107,8 +109,12 @@ impl Checks {
             let containers = &state.tasks[id].containers;
             containers.iter().any(|c| c.essential && c.health == Some(HealthStatus::Unhealthy))
         };
-        let sound = is.wanted.iter().filter(of_primary).filter(|id| !failing(id)).count();
-        if sound > desired as usize {
+        let sound = || is.wanted.iter().filter(of_primary).filter(|id| !failing(id));
+        // Of too many only those that are protected stay, and as long as these do not work yet, others.
+        let kept = |id: &TaskId| state.tasks[id].protected_until > now;
+        let needed = sound().any(|id| kept(id) && !is.healthy.contains(id));
+        let (sound, kept) = (sound().count(), sound().all(kept) || needed);
+        if sound > desired as usize && !kept {
             return Some(format!("{name} wants {desired} and has {sound} of its PRIMARY deployment"));
         }
         None
@@ -119,9 +125,16 @@ impl Checks {
         let service = rests(state, now)?;
         let unhappy = |why: &str| Some(format!("{} does not come to rest: {why}", service.name));
         let Some(primary) = service.primary() else { return unhappy("it has no deployment") };
+        // What was given up stays as it is; its service deployment says why.
+        if primary.rollout == Rollout::Failed {
+            let history = state.service_deployments.get(&(service.id, primary.history));
+            let says = history.is_some_and(|known| known.status.is_over() && known.reason.is_some());
+            return if says { None } else { unhappy("it was given up and says no reason") };
+        }
         let Some(trouble) = primary.trouble.as_deref() else { return unhappy("and says no reason") };
         let bounds = trouble.contains("allow no step");
-        let resources = ["RESOURCE:", "AGENT", "INACTIVE"].iter().any(|code| trouble.starts_with(code));
+        let codes = ["RESOURCE:", "AGENT", "INACTIVE", "DistinctInstance", "MemberOf"];
+        let resources = codes.iter().any(|code| trouble.starts_with(code));
         if !bounds && !resources {
             return unhappy(trouble);
         }
@@ -133,7 +146,8 @@ impl Checks {
                 let here = tasks_on(state, instance).flat_map(|task| task.ports.iter());
                 here.into_iter().all(|taken| taken != port)
             });
-            cpu_used + needs.cpu <= cpu && memory_used + needs.memory <= memory && free_ports
+            let free = cpu_used + needs.cpu <= cpu && memory_used + needs.memory <= memory && free_ports;
+            free && is_allowed(state, service, instance, None)
         };
         let room =
             state.instances.values().filter(|i| i.status == InstanceStatus::Active && i.connected).find(has_room);
@@ -142,6 +156,18 @@ impl Checks {
             None => None,
         }
     }
+}
+
+/// Whether the constraints of a service allow one more task on an instance, beside `but`.
+fn is_allowed(state: &State, service: &Service, instance: &Instance, but: Option<TaskId>) -> bool {
+    service.placement.constraints.iter().all(|constraint| match constraint {
+        Constraint::MemberOf(expression) => expression.as_str() != RACK_A || instance.attribute("rack") == Some("a"),
+        Constraint::DistinctInstance => {
+            let of_it = |task: &Task| task.service.is_some_and(|member| member.service == service.id);
+            let mut others = tasks_on(state, instance).filter(|task| task.desired == Desired::Running && of_it(task));
+            others.all(|task| Some(task.id) == but)
+        }
+    })
 }
 
 /// It is to move elsewhere.
@@ -190,6 +216,10 @@ fn places(before: &View, state: &State, now: Millis) -> Option<String> {
     fresh.into_iter().find_map(|task| {
         let instance = &state.instances[&task.instance?];
         let there = instance.connected || now < instance.connection_at + DISCONNECT_GRACE_MS;
+        let service = task.service.and_then(|member| state.services.get(&member.service));
+        if service.is_some_and(|service| !is_allowed(state, service, instance, Some(task.id))) {
+            return Some(format!("{} is placed on {} against its constraints", task.id, instance.id));
+        }
         (instance.status != InstanceStatus::Active || !there)
             .then(|| format!("{} is placed on {}, which is away", task.id, instance.id))
     })
@@ -199,12 +229,15 @@ fn places(before: &View, state: &State, now: Millis) -> Option<String> {
 fn completion(before: &View, after: &View, state: &State, service: &Service) -> Option<String> {
     let primary = service.primary()?;
     let key = (service.id, primary.number);
-    if !after.completed.contains(&key) || before.completed.contains(&key) {
+    // One that had come true and was stopped is COMPLETED as it was, and keeps its count from there.
+    if !after.completed.contains(&key) || before.completed.contains(&key) || primary.kept {
         return None;
     }
     let left = state.service_tasks(service.id).filter(|task| task.status != TaskStatus::Stopped);
     let older = left.filter(|task| task.service.is_some_and(|m| m.deployment != primary.number)).count();
-    let healthy = after.services.get(&service.id).map_or(0, |tasks| tasks.healthy.len());
+    // One that is protected stays on a host that drains, and its replacement counts.
+    let stays = |id: &&TaskId| !drains(state, &state.tasks[id]);
+    let healthy = after.services.get(&service.id).map_or(0, |tasks| tasks.healthy.iter().filter(stays).count());
     (older > 0 || healthy != service.desired as usize || service.deployments.len() != 1).then(|| {
         format!("{} is COMPLETED with {healthy} healthy tasks of {}, {older} older", service.name, service.desired)
     })

@@ -1,6 +1,7 @@
 //! Random requests: services with odd bounds, definitions of several kinds, whatever is there stopped or changed.
 
 use crate::history::History;
+use model::task::Desired;
 use wire::ecs;
 
 /// Families; each revision of one is like the other. The second has a check of its health, the third quarrels about a
@@ -9,6 +10,8 @@ pub const FAMILIES: [&str; 4] = ["plain", "checked", "ported", "own"];
 /// minimumHealthyPercent and maximumPercent.
 const BOUNDS: [(i32, i32); 8] =
     [(0, 100), (100, 200), (100, 150), (50, 150), (50, 100), (100, 101), (0, 200), (33, 134)];
+/// What some services ask of their hosts.
+pub const RACK_A: &str = "attribute:rack == a";
 const NAMES: [&str; 2] = ["front", "back"];
 
 pub fn definition(family: &str) -> ecs::RegisterTaskDefinitionRequest {
@@ -57,8 +60,87 @@ impl History {
         ecs::DeploymentConfiguration {
             minimum_healthy_percent: Some(minimum),
             maximum_percent: Some(maximum),
+            deployment_circuit_breaker: self.one_in(4).then(|| ecs::DeploymentCircuitBreaker {
+                enable: !self.one_in(4),
+                rollback: self.one_in(2),
+                ..Default::default()
+            }),
+            lifecycle_hooks: self.one_in(10).then(|| vec![self.hook()]),
             ..Default::default()
         }
+    }
+
+    fn hook(&mut self) -> ecs::DeploymentLifecycleHook {
+        use ecs::DeploymentLifecycleHookAction::{Continue, Rollback};
+        use ecs::DeploymentLifecycleHookStage::{PostScaleUp, PreScaleUp, ReconcileService};
+        ecs::DeploymentLifecycleHook {
+            target_type: Some(ecs::DeploymentLifecycleHookTargetType::Pause),
+            lifecycle_stages: Some(vec![*self.pick(&[ReconcileService, PreScaleUp, PostScaleUp])]),
+            timeout_configuration: Some(ecs::DeploymentLifecycleHookTimeoutConfiguration {
+                action: Some(*self.pick(&[Continue, Rollback])),
+                timeout_in_minutes: Some(1),
+            }),
+            ..Default::default()
+        }
+    }
+
+    /// Mostly none; those of the Fargate pool can have none.
+    fn constraints(&mut self, launch_type: ecs::LaunchType) -> Option<Vec<ecs::PlacementConstraint>> {
+        if launch_type == ecs::LaunchType::Fargate || !self.one_in(3) {
+            return None;
+        }
+        let member_of = self.one_in(2);
+        Some(vec![ecs::PlacementConstraint {
+            r#type: Some(match member_of {
+                true => ecs::PlacementConstraintType::MemberOf,
+                false => ecs::PlacementConstraintType::DistinctInstance,
+            }),
+            expression: member_of.then(|| RACK_A.to_owned()),
+        }])
+    }
+
+    /// The answer to a hook that waits, or the end of a deployment that is on its way.
+    pub fn draw_answer(&mut self) -> Option<ecs::Request> {
+        let state = self.control.state();
+        let open = state.service_deployments.values().filter(|known| !known.status.is_over());
+        let known = open.filter_map(|known| {
+            let service = state.services.get(&known.service)?;
+            let arn = state.scope().service_deployment("default", &service.name, &known.id);
+            Some((arn, known.awaited_hook().map(|hook| hook.id.to_string())))
+        });
+        let known: Vec<(String, Option<String>)> = known.collect();
+        if known.is_empty() {
+            return None;
+        }
+        let (service_deployment_arn, hook) = self.pick(&known).clone();
+        let back = self.one_in(2);
+        use ecs::DeploymentLifecycleHookAction::{Continue, Rollback};
+        Some(match hook {
+            Some(hook_id) => {
+                let action = Some(if back { Rollback } else { Continue });
+                ecs::ContinueServiceDeploymentRequest { service_deployment_arn, hook_id, action }.into()
+            }
+            None => {
+                let stop_type = Some(ecs::StopServiceDeploymentStopType::Rollback);
+                ecs::StopServiceDeploymentRequest { service_deployment_arn, stop_type }.into()
+            }
+        })
+    }
+
+    /// Some tasks of services are at work for a minute or two, or no longer.
+    pub fn draw_protection(&mut self) -> Option<ecs::UpdateTaskProtectionRequest> {
+        let state = self.control.state();
+        let live = state.tasks.values().filter(|task| task.service.is_some() && task.desired == Desired::Running);
+        let tasks: Vec<String> = live.map(|task| state.task_arn(task)).collect();
+        if tasks.is_empty() {
+            return None;
+        }
+        Some(ecs::UpdateTaskProtectionRequest {
+            cluster: "default".to_owned(),
+            tasks: vec![self.pick(&tasks).clone()],
+            protection_enabled: !self.one_in(4),
+            expires_in_minutes: Some(1 + self.below(2) as i32),
+        })
     }
 
     /// Mostly small, so that hosts are full and not hopeless.
@@ -69,11 +151,13 @@ impl History {
 
     pub fn draw_creation(&mut self) -> ecs::CreateServiceRequest {
         let family = *self.pick(&FAMILIES);
+        let launch_type = self.launch_type(family);
         ecs::CreateServiceRequest {
+            placement_constraints: self.constraints(launch_type),
             service_name: (*self.pick(&NAMES)).to_owned(),
             task_definition: Some(family.to_owned()),
             desired_count: Some(self.count()),
-            launch_type: Some(self.launch_type(family)),
+            launch_type: Some(launch_type),
             network_configuration: self.network(family),
             deployment_configuration: Some(self.bounds()),
             health_check_grace_period_seconds: self.one_in(3).then_some(5),

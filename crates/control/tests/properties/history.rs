@@ -15,7 +15,7 @@ use wire::http::Call;
 /// How long a task without checks has to run.
 pub const SETTLE_MS: Millis = 500;
 /// Rounds of the rest in which time passes slowly, then quickly: 200 s in all.
-const REST_ROUNDS: u64 = 60;
+const REST_ROUNDS: u64 = 45;
 
 pub struct History {
     pub control: Control,
@@ -95,7 +95,7 @@ impl History {
         if self.broken.is_some() {
             return;
         }
-        match self.below(42) {
+        match self.below(46) {
             0..8 => self.some_task_moves(),
             8..12 => (0..6).for_each(|_| self.some_task_moves()),
             12..18 => {
@@ -127,6 +127,16 @@ impl History {
             37 => self.hosts_come_and_go(),
             38 => self.disconnect_some(),
             39 => self.new_host(),
+            40 | 41 => {
+                if let Some(request) = self.draw_protection() {
+                    self.ask(request);
+                }
+            }
+            42 | 43 => {
+                if let Some(request) = self.draw_answer() {
+                    self.ask(request);
+                }
+            }
             _ => self.drain_some(),
         }
     }
@@ -142,7 +152,11 @@ impl History {
                 return;
             }
             self.help();
-            self.pass(if round < 20 { 250 } else { 5_000 });
+            self.pass(match round {
+                0..20 => 250,
+                20..30 => 5_000,
+                _ => 10_000,
+            });
             if rests(self.control.state(), self.now).is_none() {
                 return;
             }
@@ -209,12 +223,14 @@ impl History {
             value: value.map(str::to_owned),
             ..Default::default()
         };
+        let rack = *self.pick(&["a", "b"]);
         let known: Vec<_> = self.control.state().instances.keys().copied().collect();
         let request = ecs::RegisterContainerInstanceRequest {
             attributes: Some(
                 [attribute("gantry.eni", None), attribute("gantry.pool", Some("fargate"))]
                     .into_iter()
                     .chain(model::instance::CAPABILITIES.map(|name| attribute(name, None)))
+                    .chain([attribute("rack", Some(rack))])
                     .collect(),
             ),
             total_resources: Some(vec![integer("CPU", cpu), integer("MEMORY", memory)]),
