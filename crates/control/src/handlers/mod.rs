@@ -21,7 +21,8 @@ pub(crate) mod task_definition;
 pub(crate) mod task_set;
 
 use model::cluster::Tag;
-use wire::{Fault, ecs};
+use sha2::{Digest, Sha256};
+use wire::{Fault, ToJson, ecs};
 
 /// Tags a resource may have (Amazon ECS developer guide, tag restrictions).
 const TAGS_MAX: usize = 50;
@@ -63,4 +64,12 @@ pub(crate) fn check_names(names: &[String], what: &str, max: usize) -> Result<()
         return Err(Fault::invalid_parameter(format!("{what} can have at most {max} items.")));
     }
     Ok(())
+}
+
+/// A digest of a request, to tell a repetition of it from another use of its token or name.
+pub(crate) fn digest(input: &impl ToJson) -> [u8; 16] {
+    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&full[..16]);
+    short
 }

@@ -1,7 +1,7 @@
 //! RunTask and StartTask: check, place, accept. Tasks that cannot be placed are failures of an answer that succeeds, as
 //! on AWS; everything else about a request is right or it is refused whole.
 
-use super::tags;
+use super::{digest, tags};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach};
 use crate::check::run as check;
@@ -22,7 +22,6 @@ use model::waiting::{WAITING_MAX, Waiting};
 use model::{ClusterId, EniId, InstanceId, RevisionId, TaskId};
 use planner::capacity::Spread;
 use planner::{Ask, Place};
-use sha2::{Digest, Sha256};
 use std::net::Ipv4Addr;
 use wire::{Fault, ToJson, ecs};
 
@@ -374,13 +373,6 @@ fn failure(desk: &Desk, order: &Order, why: &Unplaceable) -> ecs::Failure {
 
 fn shown(desk: &Desk, tasks: &[TaskId]) -> Vec<ecs::Task> {
     tasks.iter().filter_map(|id| desk.state.tasks.get(id)).map(|task| desk.state.project_task(task, true)).collect()
-}
-
-fn digest(input: &ecs::RunTaskRequest) -> [u8; 16] {
-    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&full[..16]);
-    short
 }
 
 /// The answer of an earlier request with the same token; a token for other parameters is refused with what it made.

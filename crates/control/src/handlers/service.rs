@@ -2,7 +2,7 @@
 
 use super::service_deployment as deployment;
 use super::task::launch_type;
-use super::{check_names, missing, tags, task_set};
+use super::{check_names, digest, missing, tags, task_set};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach, strategy};
 use crate::check::{deployment as check_deployment, external as check_external, run as check_run, service as check};
@@ -18,8 +18,7 @@ use model::service::{Propagate, Rollout, Service, ServiceStatus};
 use model::task::LaunchType;
 use model::task_set::TaskSetStatus;
 use model::{Cluster, RevisionId, State};
-use sha2::{Digest, Sha256};
-use wire::{Fault, ToJson, ecs};
+use wire::{Fault, ecs};
 
 /// Services that one DescribeServices names.
 const DESCRIBE_MAX: usize = 10;
@@ -55,13 +54,6 @@ pub(crate) fn create(
     desk.commit(Change::ServiceCreated(Box::new(service)));
     history.into_iter().for_each(|history| history.commit(desk));
     Ok(ecs::CreateServiceResponse { service: Some(shown(desk, &desk.state.services[&id])) })
-}
-
-fn digest(input: &ecs::CreateServiceRequest) -> [u8; 16] {
-    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&full[..16]);
-    short
 }
 
 /// The service of that name that is not deleted. One that is DRAINING keeps its name.

@@ -2,7 +2,7 @@
 //! see `reconcile`.
 
 use super::service::{definition, subnets};
-use super::{check_names, missing, service_deployment, tags};
+use super::{check_names, digest, missing, service_deployment, tags};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach};
 use crate::check::external as check;
@@ -13,8 +13,7 @@ use model::service::{Deployment, Service, ServiceStatus};
 use model::task::LaunchType;
 use model::task_set::{Scale, TASK_SETS_MAX, TaskSet, TaskSetStatus};
 use model::{Cluster, State};
-use sha2::{Digest, Sha256};
-use wire::{Fault, ToJson, ecs};
+use wire::{Fault, ecs};
 
 /// Task sets that one DescribeTaskSets names.
 const DESCRIBE_MAX: usize = 100;
@@ -84,13 +83,6 @@ fn service<'a>(state: &'a State, cluster: &Cluster, name: &str) -> Result<&'a Se
         return Err(Fault::invalid_parameter(message));
     }
     Ok(service)
-}
-
-fn digest(input: &ecs::CreateTaskSetRequest) -> [u8; 16] {
-    let full: [u8; 32] = Sha256::digest(input.to_json()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&full[..16]);
-    short
 }
 
 /// The set that the same request made before.
