@@ -167,17 +167,19 @@ impl World {
             ecs::Request::RunTask(run) if self.has(Planted::DeafConstraint) => {
                 run.placement_constraints = run.placement_constraints.take().filter(|all| !is_plain(all));
             }
-            ecs::Request::CreateService(create) if self.has(Planted::LonelyDaemon) => {
-                if create.launch_type == Some(ecs::LaunchType::Ec2) && create.scheduling_strategy.take().is_some() {
-                    create.desired_count = Some(1);
-                }
+            ecs::Request::CreateService(create)
+                if self.has(Planted::LonelyDaemon)
+                    && create.launch_type == Some(ecs::LaunchType::Ec2)
+                    && create.scheduling_strategy.is_some() =>
+            {
+                (create.scheduling_strategy, create.desired_count) = (None, Some(1));
             }
-            ecs::Request::SubmitTaskStateChange(report) if self.has(Planted::EarlyRunning) => {
-                if report.status.as_deref() == Some("PENDING") {
-                    report.status = Some("RUNNING".to_owned());
-                    for container in report.containers.iter_mut().flatten() {
-                        container.status = Some("RUNNING".to_owned());
-                    }
+            ecs::Request::SubmitTaskStateChange(report)
+                if self.has(Planted::EarlyRunning) && report.status.as_deref() == Some("PENDING") =>
+            {
+                report.status = Some("RUNNING".to_owned());
+                for container in report.containers.iter_mut().flatten() {
+                    container.status = Some("RUNNING".to_owned());
                 }
             }
             _ => {}
