@@ -5,7 +5,6 @@
 use crate::desk::Desk;
 use crate::handlers::run::eni;
 use model::change::Change;
-use model::group::Group;
 use model::reason::Unplaceable;
 use model::{ClusterId, Millis, Task, TaskId};
 use planner::{Ask, Place};
@@ -41,19 +40,7 @@ fn place(desk: &Desk, task: &Task) -> Result<Place, Unplaceable> {
     let needs = desk.state.definitions[&task.definition].needs.clone();
     let (subnets, placement) =
         task.waiting.as_ref().map(|waiting| (waiting.subnets.clone(), waiting.placement.clone())).unwrap_or_default();
-    let ask = Ask {
-        cluster: task.cluster,
-        launch_type: task.launch_type,
-        cpu: task.cpu,
-        memory: task.memory,
-        instance: None,
-        provider: task.provider.as_deref(),
-        subnets: &subnets,
-        needs: &needs,
-        placement: &placement,
-        group: Group::of(task),
-        seed: desk.now,
-    };
+    let ask = Ask { seed: desk.now, ..Ask::again(task, &subnets, &needs, &placement) };
     planner::place(&desk.state, desk.now, &ask)
 }
 

@@ -6,7 +6,6 @@ use crate::desk::Desk;
 use crate::handlers::run::Order;
 use crate::named;
 use crate::reconcile;
-use model::group::Group;
 use model::placement::Placement;
 use model::reason::{Reason, Unplaceable, Verdict};
 use model::service::{Deployment, Service, ServiceStatus};
@@ -98,20 +97,7 @@ fn verdicts(desk: &Desk, task: &Task, placement: &Placement) -> Vec<Verdict> {
     let Some(definition) = desk.state.definitions.get(&task.definition) else { return Vec::new() };
     let own: Vec<u8> = task.eni.iter().map(|eni| eni.subnet).collect();
     let subnets = task.waiting.as_ref().map_or(&own[..], |waiting| &waiting.subnets);
-    let ask = Ask {
-        cluster: task.cluster,
-        launch_type: task.launch_type,
-        cpu: task.cpu,
-        memory: task.memory,
-        instance: None,
-        provider: task.provider.as_deref(),
-        subnets,
-        needs: &definition.needs,
-        placement,
-        group: Group::of(task),
-        seed: 0,
-    };
-    planner::verdicts(&desk.state, desk.now, &ask)
+    planner::verdicts(&desk.state, desk.now, &Ask::again(task, subnets, &definition.needs, placement))
 }
 
 fn unplaceable(verdicts: &[Verdict]) -> Unplaceable {

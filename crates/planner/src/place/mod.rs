@@ -14,7 +14,7 @@ use model::needs::Needs;
 use model::placement::Placement;
 use model::reason::{Reason, Unplaceable, Verdict};
 use model::state::State;
-use model::task::LaunchType;
+use model::task::{LaunchType, Task};
 use model::{ClusterId, InstanceId, Millis};
 use order::Order;
 use rules::{Room, Rules};
@@ -46,6 +46,25 @@ pub struct Ask<'a> {
     pub group: Group,
     /// What `random` is drawn from.
     pub seed: u64,
+}
+
+impl<'a> Ask<'a> {
+    /// What a task that was accepted asks for once more.
+    pub fn again(task: &'a Task, subnets: &'a [u8], needs: &'a Needs, placement: &'a Placement) -> Self {
+        Self {
+            cluster: task.cluster,
+            launch_type: task.launch_type,
+            cpu: task.cpu,
+            memory: task.memory,
+            instance: None,
+            provider: task.provider.as_deref(),
+            subnets,
+            needs,
+            placement,
+            group: Group::of(task),
+            seed: 0,
+        }
+    }
 }
 
 /// Where a task goes.
