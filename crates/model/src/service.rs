@@ -16,6 +16,7 @@ use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::failure::PASSING_TRIES;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::placement::Placement;
+use crate::service_revision::InterfaceWishes;
 use crate::task::{LaunchType, Task};
 use crate::task_set::{TaskSet, TaskSetStatus};
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,9 @@ pub struct Service {
     pub configuration: DeploymentConfiguration,
     /// Positions of its subnets.
     pub subnets: Vec<u8>,
+    /// What else was said of the interfaces of its tasks.
+    #[serde(default)]
+    pub interface: InterfaceWishes,
     /// Where its tasks may go and where best.
     #[serde(default, skip_serializing_if = "Placement::is_empty")]
     pub placement: Placement,

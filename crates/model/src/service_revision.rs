@@ -25,6 +25,9 @@ pub struct ServiceRevision {
     pub strategy: Vec<StrategyItem>,
     /// Positions of their subnets.
     pub subnets: Vec<u8>,
+    /// What else was said of their interfaces.
+    #[serde(default)]
+    pub interface: InterfaceWishes,
     /// When it was wished.
     pub created_at: Millis,
     /// What the tags of its images stood for when the first task of it was made ready.
@@ -39,6 +42,17 @@ pub struct ResolvedImage {
     pub container: Box<str>,
     /// `sha256:…`.
     pub digest: Box<str>,
+}
+
+/// What is said of interfaces beside their subnets. There is one security group, and tasks reach out through their host
+/// with or without a public address: nothing follows from these, but a client that compares what it said with what it is
+/// shown must find it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceWishes {
+    /// The security group was named.
+    pub group: bool,
+    /// `assignPublicIp` was ENABLED.
+    pub public: bool,
 }
 
 impl ServiceRevision {

@@ -3,6 +3,7 @@
 use model::State;
 use model::needs::{Needs, cpu_units, fargate_offers, memory_mib};
 use model::placement::Placement;
+use model::service_revision::InterfaceWishes;
 use model::task::LaunchType;
 use model::task_definition::TaskDefinition;
 use model::vpc::Vpc;
@@ -217,6 +218,15 @@ pub(crate) fn subnets(
         vpc.subnet(id).map(|(position, _)| position).ok_or_else(|| Fault::invalid_parameter(message))
     };
     awsvpc.subnets.iter().map(position).collect()
+}
+
+/// What a network configuration says beside the subnets.
+pub(crate) fn interface(network: Option<&ecs::NetworkConfiguration>) -> InterfaceWishes {
+    let awsvpc = network.and_then(|network| network.awsvpc_configuration.as_ref());
+    InterfaceWishes {
+        group: awsvpc.is_some_and(|awsvpc| filled(&awsvpc.security_groups)),
+        public: awsvpc.is_some_and(|awsvpc| awsvpc.assign_public_ip == Some(ecs::AssignPublicIp::Enabled)),
+    }
 }
 
 /// `group` and `startedBy`.

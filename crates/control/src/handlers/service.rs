@@ -112,6 +112,7 @@ fn wished(
         maximum,
         configuration,
         subnets,
+        interface: check_run::interface(network),
         created_at: desk.now,
         inactive_at: 0,
         deployments: Vec::new(),
@@ -219,8 +220,9 @@ pub(crate) fn update(
         let awsvpc = desk.state.definitions[&wanted].needs.network_mode == "awsvpc";
         if network.is_some() || !awsvpc || service.subnets.is_empty() {
             let subnets = subnets(&desk.state, wanted, network)?;
-            new |= subnets != service.subnets;
-            service.subnets = subnets;
+            let interface = check_run::interface(network);
+            new |= (&subnets, interface) != (&service.subnets, service.interface);
+            (service.subnets, service.interface) = (subnets, interface);
         }
     }
     if let Some(asked) = input.availability_zone_rebalancing {

@@ -68,6 +68,7 @@ pub(crate) fn revision(desk: &mut Desk, service: &Service, definition: RevisionI
         launch_type: service.launch_type,
         strategy: service.strategy.clone(),
         subnets: service.subnets.clone(),
+        interface: service.interface,
         created_at: desk.now,
         images: Vec::new(),
     }

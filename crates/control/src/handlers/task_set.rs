@@ -5,7 +5,7 @@ use super::service::{definition, subnets};
 use super::{check_names, digest, missing, service_deployment, tags};
 use crate::authorize::Caller;
 use crate::check::capacity::{Reach, reach};
-use crate::check::external as check;
+use crate::check::{external as check, run as check_run};
 use crate::desk::Desk;
 use crate::named;
 use model::change::Change;
@@ -48,7 +48,8 @@ pub(crate) fn create(
     let definition = definition(&desk.state, &input.task_definition, launch_type)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;
     let tags = tags(input.tags)?;
-    let made_of = Service { launch_type, strategy, subnets, ..before.clone() };
+    let interface = check_run::interface(input.network_configuration.as_ref());
+    let made_of = Service { launch_type, strategy, subnets, interface, ..before.clone() };
     let revision = service_deployment::revision(desk, &made_of, definition);
     let number = revision.deployment;
     let set = TaskSet {
@@ -133,6 +134,7 @@ pub(crate) fn make_primary(
     if let Some(revision) = revision.cloned() {
         service.launch_type = revision.launch_type;
         (service.strategy, service.subnets) = (revision.strategy, revision.subnets);
+        service.interface = revision.interface;
     }
     touch(desk, &before, service, number);
     Ok(ecs::UpdateServicePrimaryTaskSetResponse { task_set: known(desk, &before, number) })

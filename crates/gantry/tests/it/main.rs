@@ -26,4 +26,5 @@ mod ports;
 mod registry;
 mod starts;
 mod tasks;
+mod terraform;
 mod world;

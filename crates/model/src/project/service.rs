@@ -5,6 +5,7 @@ use super::service_deployment::configuration;
 use crate::Millis;
 use crate::capacity_provider::StrategyItem;
 use crate::service::{Deployment, Rollout, Service};
+use crate::service_revision::InterfaceWishes;
 use crate::state::State;
 use crate::task::{Desired, LaunchType, Task, TaskStatus};
 use wire::ecs;
@@ -98,7 +99,7 @@ impl State {
             created_by: Some(service.created_by.to_string()),
             placement_constraints: Some(service.placement.shown_constraints()),
             placement_strategy: Some(service.placement.shown_strategy()),
-            network_configuration: self.network_configuration(&service.subnets).filter(|_| made),
+            network_configuration: self.network_configuration(&service.subnets, service.interface).filter(|_| made),
             scheduling_strategy: Some(match service.daemon {
                 true => ecs::SchedulingStrategy::Daemon,
                 false => ecs::SchedulingStrategy::Replica,
@@ -144,6 +145,7 @@ impl State {
         let strategy = revision.map_or(&service.strategy, |revision| &revision.strategy);
         let made_for = revision.map_or(service.launch_type, |revision| revision.launch_type);
         let subnets = revision.map_or(&service.subnets, |revision| &revision.subnets);
+        let interface = revision.map_or(service.interface, |revision| revision.interface);
         ecs::Deployment {
             id: Some(deployment.id()),
             status: Some(if primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
@@ -158,7 +160,7 @@ impl State {
             capacity_provider_strategy: shown_strategy(strategy),
             platform_version: platform(made_for, "1.4.0"),
             platform_family: platform(made_for, "Linux"),
-            network_configuration: self.network_configuration(subnets),
+            network_configuration: self.network_configuration(subnets, interface),
             rollout_state: Some(state),
             rollout_state_reason: Some(reason),
             ..ecs::Deployment::default()
@@ -166,7 +168,11 @@ impl State {
     }
 
     /// Only tasks with interfaces have one.
-    pub(super) fn network_configuration(&self, subnets: &[u8]) -> Option<ecs::NetworkConfiguration> {
+    pub(super) fn network_configuration(
+        &self,
+        subnets: &[u8],
+        interface: InterfaceWishes,
+    ) -> Option<ecs::NetworkConfiguration> {
         if subnets.is_empty() {
             return None;
         }
@@ -175,8 +181,13 @@ impl State {
         Some(ecs::NetworkConfiguration {
             awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
                 subnets: subnets.iter().filter_map(subnet).collect(),
-                security_groups: Some(vec![vpc.default_security_group.to_string()]),
-                assign_public_ip: Some(ecs::AssignPublicIp::Disabled),
+                security_groups: Some(
+                    interface.group.then(|| vpc.default_security_group.to_string()).into_iter().collect(),
+                ),
+                assign_public_ip: Some(match interface.public {
+                    true => ecs::AssignPublicIp::Enabled,
+                    false => ecs::AssignPublicIp::Disabled,
+                }),
             }),
         })
     }

@@ -95,7 +95,7 @@ impl State {
             platform_family: platform(revision.launch_type, "Linux"),
             load_balancers: Some(Vec::new()),
             service_registries: Some(Vec::new()),
-            network_configuration: self.network_configuration(&revision.subnets),
+            network_configuration: self.network_configuration(&revision.subnets, revision.interface),
             container_images: Some(images.collect()),
             guard_duty_enabled: Some(false),
             created_at: time(revision.created_at),

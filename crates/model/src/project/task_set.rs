@@ -40,7 +40,7 @@ impl State {
             capacity_provider_strategy: shown_strategy(&revision.strategy),
             platform_version: platform(revision.launch_type, "1.4.0"),
             platform_family: platform(revision.launch_type, "Linux"),
-            network_configuration: self.network_configuration(&revision.subnets),
+            network_configuration: self.network_configuration(&revision.subnets, revision.interface),
             load_balancers: Some(Vec::new()),
             service_registries: Some(Vec::new()),
             scale: Some(ecs::Scale { value: Some(set.scale.percent()), unit: Some(ecs::ScaleUnit::Percent) }),

@@ -121,6 +121,7 @@ fn promote(draft: &mut Draft, revision: &ServiceRevision, history: u32, now: Mil
     let fresh = Deployment::new(revision.deployment, revision.definition, revision.number, history, now);
     service.deploy(Deployment { created_at, ..fresh });
     service.subnets.clone_from(&revision.subnets);
+    service.interface = revision.interface;
     service.strategy.clone_from(&revision.strategy);
     service.launch_type = revision.launch_type;
 }

@@ -1,0 +1,103 @@
+# What Terraform makes of ECS: every kind of resource that acts. Applied, found unchanged, altered, found unchanged, destroyed.
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+provider "aws" {}
+variable "wanted" { default = 1 }
+variable "command" { default = "sleep 600" }
+data "aws_caller_identity" "me" {}
+data "aws_subnets" "all" {}
+resource "aws_ecs_account_setting_default" "trunking" {
+  name  = "awsvpcTrunking"
+  value = "enabled"
+}
+resource "aws_ecs_capacity_provider" "hosts" {
+  name = "hosts"
+  auto_scaling_group_provider {
+    auto_scaling_group_arn = "arn:aws:autoscaling:us-east-1:000000000000:autoScalingGroup:11111111-1111-1111-1111-111111111111:autoScalingGroupName/hosts"
+    managed_scaling {
+      status = "DISABLED"
+    }
+  }
+}
+resource "aws_ecs_cluster" "blue" {
+  name = "blue"
+  setting {
+    name  = "containerInsights"
+    value = "disabled"
+  }
+  tags = { team = "blue" }
+}
+resource "aws_ecs_cluster_capacity_providers" "blue" {
+  cluster_name       = aws_ecs_cluster.blue.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT", aws_ecs_capacity_provider.hosts.name]
+  default_capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    base              = 1
+    weight            = 100
+  }
+}
+resource "aws_ecs_task_definition" "web" {
+  family                   = "web"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = "256"
+  memory                   = "512"
+  container_definitions = jsonencode([{
+    name      = "main"
+    image     = "busybox"
+    command   = ["sh", "-c", "trap 'exit 0' TERM; ${var.command} & wait"]
+    essential = true
+  }])
+}
+resource "aws_ecs_service" "web" {
+  name                  = "web"
+  cluster               = aws_ecs_cluster.blue.id
+  task_definition       = aws_ecs_task_definition.web.arn
+  desired_count         = var.wanted
+  launch_type           = "FARGATE"
+  wait_for_steady_state = true
+  force_delete          = true
+  network_configuration {
+    subnets          = data.aws_subnets.all.ids
+    assign_public_ip = true
+  }
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+  tags = { team = "blue" }
+}
+resource "aws_ecs_service" "outside" {
+  name          = "outside"
+  cluster       = aws_ecs_cluster.blue.id
+  desired_count = 1
+  deployment_controller {
+    type = "EXTERNAL"
+  }
+  # A tag of it is another resource's.
+  lifecycle {
+    ignore_changes = [tags, tags_all]
+  }
+}
+resource "aws_ecs_task_set" "one" {
+  service         = aws_ecs_service.outside.id
+  cluster         = aws_ecs_cluster.blue.id
+  task_definition = aws_ecs_task_definition.web.arn
+  launch_type     = "FARGATE"
+  network_configuration {
+    subnets = data.aws_subnets.all.ids
+  }
+  scale {
+    value = 100
+  }
+  wait_until_stable = true
+  force_delete      = true
+}
+resource "aws_ecs_tag" "extra" {
+  resource_arn = aws_ecs_service.outside.id
+  key          = "colour"
+  value        = "green"
+}
