@@ -59,7 +59,7 @@ for call, code in [
     (lambda: ecs.describe_tasks(cluster="nowhere", tasks=["a"]), "ClusterNotFoundException"),
     (lambda: ecs.describe_task_definition(taskDefinition="nothing"), "ClientException"),
     (lambda: ecs.run_task(taskDefinition="other"), "InvalidParameterException"),
-    (lambda: ecs.create_task_set(service="web", cluster="default", taskDefinition="other"), "UnsupportedFeatureException"),
+    (lambda: ecs.list_gateways(), "UnsupportedFeatureException"),
     (lambda: boto3.client("ecs", region_name="eu-central-1").list_clusters(), "InvalidSignatureException"),
 ]:
     try:
