@@ -118,7 +118,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     drop(server);
     Group::Scale.run_released()?;
     Group::Place.run_released()?;
-    Group::Size.run_released()?;
     peer::docker(&image, arguments.tasks.min(20), &running)
 }
 
