@@ -14,7 +14,8 @@ pub struct AccountSetting {
     pub value: Box<str>,
 }
 
-/// A setting, the values it may have, and the one that holds where nobody chose. The first values are the ones that act.
+/// A setting, the values it may have, and the one that holds where nobody chose.
+#[derive(Debug)]
 pub struct Rule {
     /// Which.
     pub name: SettingName,
@@ -26,8 +27,8 @@ pub struct Rule {
     pub default: &'static str,
 }
 
-/// Values of the settings: the account settings page of the Amazon ECS developer guide. A value that Gantry could only
-/// store is in `unsupported`. Interfaces of hosts have no limit that trunking could lift, no task of the pool is retired,
+/// Values as the API reference of PutAccountSetting names them. Of the settings that change what is done, a value that has
+/// no engine is in `unsupported`. Interfaces of hosts have no limit that trunking could lift, no task of the pool is retired,
 /// and who may create may tag: there either value is true.
 pub const RULES: &[Rule] = &[
     rule(SettingName::ServiceLongArnFormat, &["enabled"], &[], "enabled"),

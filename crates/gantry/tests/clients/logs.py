@@ -3,18 +3,9 @@
 import time
 
 import boto3
+from refusal import refused
 
 logs, ecs, ec2 = boto3.client("logs"), boto3.client("ecs"), boto3.client("ec2")
-
-
-def refused(code, call, **arguments):
-    """The words with which a call is refused, which must be by that code."""
-    try:
-        call(**arguments)
-    except logs.exceptions.ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return error.response["Error"]["Message"]
-    raise AssertionError(f"{call.__name__} {arguments} was not refused with {code}")
 
 
 def eventually(what, look):

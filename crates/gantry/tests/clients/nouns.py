@@ -3,18 +3,10 @@ paginators of the model whose operations act."""
 
 import boto3
 from botocore.exceptions import ClientError
+from refusal import refused
 
 ecs = boto3.client("ecs")
 WAIT = {"Delay": 1, "MaxAttempts": 30}
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return error.response["Error"]["Message"]
-    raise AssertionError(f"{call.__name__} {arguments} was not refused")
 
 
 def paged(operation, key, **arguments):

@@ -3,7 +3,7 @@
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+from refusal import refused
 
 ecs = boto3.client("ecs")
 
@@ -19,15 +19,6 @@ def register(tag):
             {"name": "main", "image": "busybox", "memory": 32, "command": ["sh", "-c", LOOP, tag]}
         ],
     )
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return error.response["Error"]["Message"]
-    raise AssertionError(f"{arguments} was not refused")
 
 
 def until(what, true, seconds=30):
