@@ -1,6 +1,7 @@
 //! The one gate before every handler: who may do what.
 
 use crate::handlers::log_group::LogQuestion;
+use model::ids::Uuid;
 use model::{InstanceId, State, TaskId};
 use wire::http::Call;
 use wire::{Fault, ec2, ecs, logs};
@@ -82,7 +83,10 @@ fn node_may(state: &State, caller: &Caller, call: &Call) -> bool {
         Call::Ecs(ecs::Request::DiscoverPollEndpoint(input)) => instance(&input.container_instance),
         Call::Ecs(ecs::Request::SubmitTaskStateChange(input)) => task(&input.task),
         Call::Ecs(ecs::Request::SubmitContainerStateChange(input)) => task(&input.task),
-        Call::Ecs(ecs::Request::SubmitAttachmentStateChanges(_)) => true,
+        Call::Ecs(ecs::Request::SubmitAttachmentStateChanges(input)) => {
+            let own = |change: &ecs::AttachmentStateChange| owns_attachment(state, caller, &change.attachment_arn);
+            input.attachments.iter().all(own)
+        }
         // An agent that hears that its host is about to be taken away drains it.
         Call::Ecs(ecs::Request::UpdateContainerInstancesState(input)) => {
             let own = |arn: &String| owns_instance(state, caller, arn);
@@ -110,4 +114,10 @@ pub(crate) fn owns_task(state: &State, caller: &Caller, arn: &str) -> bool {
     let instance = task.instance.and_then(|id| state.instances.get(&id));
     // A task without a place is nobody's yet.
     instance.is_some_and(|instance| *instance.owner == *caller.access_key)
+}
+
+/// Whether the interface is that of a task on such an instance. One that nobody knows is left to the handler.
+fn owns_attachment(state: &State, caller: &Caller, arn: &str) -> bool {
+    let task = Uuid::parse_dashed(link::acs::id_of(arn)).and_then(|uuid| state.attachment_task(uuid));
+    task.is_none_or(|task| owns_task(state, caller, &task.id.to_string()))
 }

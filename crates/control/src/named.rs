@@ -1,23 +1,34 @@
 //! Finding what a request names: every input takes a bare name or id, and the short and the long ARN.
 
-use model::arn::{ForeignArn, Named};
+use model::arn::{Arn, ForeignArn, Named};
 use model::service::Deployment;
 use model::task::Task;
 use model::task_definition::TaskDefinition;
 use model::{Cluster, Instance, InstanceId, RevisionId, Service, State, TaskId};
 use wire::{Fault, ecs};
 
-/// An ECS ARN of this deployment, or bare text.
+/// An ECS ARN of this deployment, or bare text. The words are those that AWS answers with.
 pub(crate) fn resource<'a>(state: &State, text: &'a str, what: &str) -> Result<Named<'a>, Fault> {
-    let meta = state.meta();
     state.scope().resource(text).map_err(|foreign| {
         let why = match foreign {
-            ForeignArn::Malformed | ForeignArn::Service => format!("Invalid identifier: {what} identifier mismatch."),
-            ForeignArn::Region => format!("Region in ARN {text:?} should be {:?}.", meta.region),
-            ForeignArn::Account => format!("Account in ARN {text:?} should be {:?}.", meta.account),
+            ForeignArn::Malformed => format!("Invalid identifier: {text:?} is no ARN and no name of a {what}."),
+            ForeignArn::Service => format!("Invalid service in ARN: {text:?} is not of Amazon ECS."),
+            ForeignArn::Region => "Invalid Region in ARN".to_owned(),
+            ForeignArn::Account => {
+                let theirs = Arn::parse(text).map_or("", |arn| arn.account);
+                format!("Identifier is for {theirs}. Your accountId is {}", state.meta().account)
+            }
         };
         Fault::invalid_parameter(why)
     })
+}
+
+/// A name with slashes that is no ARN.
+const SEPARATORS: &str = "Invalid identifier: Unexpected number of separators.";
+
+/// An ARN of something in another cluster, or of another service, than the request asks in.
+fn misplaced(kind: &str, theirs: &str, asked: &str) -> Fault {
+    Fault::invalid_parameter(format!("Invalid identifier: Identifier is for {kind} {theirs}. Your {kind} is {asked}"))
 }
 
 /// The cluster of a request, `default` when none is named; a deleted one is told apart from one that never was.
@@ -33,40 +44,49 @@ pub(crate) fn cluster<'a>(state: &'a State, name: Option<&str>) -> Result<&'a Cl
 pub(crate) fn any_cluster<'a>(state: &'a State, name: Option<&str>) -> Result<&'a Cluster, Fault> {
     let text = name.filter(|name| !name.is_empty()).unwrap_or("default");
     let named = resource(state, text, "cluster")?;
-    let name =
-        named.of_kind("cluster").ok_or_else(|| Fault::invalid_parameter("Invalid identifier: not a cluster."))?;
+    let name = named.of_kind("cluster").ok_or_else(|| Fault::invalid_parameter("Cluster Identifier is invalid"))?;
     state.cluster_named(name).ok_or_else(|| ecs::fault::cluster_not_found("Cluster not found."))
 }
 
-/// The id in a task's or instance's name: bare, `kind/<id>` or `kind/<cluster>/<id>`. The cluster in an ARN must be the
-/// one asked in.
-fn id_in<'a>(state: &State, text: &'a str, kind: &str, cluster: &Cluster) -> Result<Option<&'a str>, Fault> {
+/// The id in a task's, instance's or service's name: bare, `kind/<id>` or `kind/<cluster>/<id>`. The cluster in an ARN
+/// must be the one asked in.
+fn id_in<'a>(state: &State, text: &'a str, kind: &str, cluster: &Cluster) -> Result<&'a str, Fault> {
     let named = resource(state, text, kind)?;
     let Some(path) = named.of_kind(kind) else {
-        return Err(Fault::invalid_parameter(format!("Invalid identifier: not a {kind}.")));
+        let kind = match kind {
+            "task" => "Task",
+            "service" => "Service",
+            _ => "Container Instance",
+        };
+        return Err(Fault::invalid_parameter(format!("{kind} Identifier is invalid")));
     };
-    Ok(match path.split_once('/') {
-        None => Some(path),
-        Some((owner, id)) => (owner == &*cluster.name).then_some(id),
-    })
+    match path.split_once('/') {
+        None => Ok(path),
+        Some(_) if named == Named::Bare(text) => Err(Fault::invalid_parameter(SEPARATORS)),
+        Some((owner, id)) if owner == &*cluster.name => Ok(id),
+        Some((owner, _)) => Err(misplaced("cluster", owner, &cluster.name)),
+    }
 }
 
 /// The task of that name in that cluster; `None`: there is none.
 pub(crate) fn task<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Task>, Fault> {
-    let id = id_in(state, text, "task", cluster)?.and_then(TaskId::parse);
+    let id = id_in(state, text, "task", cluster)?;
+    if ![32, 36].contains(&id.len()) {
+        return Err(Fault::invalid_parameter("taskId length should be one of [32,36]"));
+    }
+    let id = TaskId::parse(id);
     Ok(id.and_then(|id| state.tasks.get(&id)).filter(|task| task.cluster == cluster.id))
 }
 
 /// The container instance of that name in that cluster; `None`: there is none.
 pub(crate) fn instance<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Instance>, Fault> {
-    let id = id_in(state, text, "container-instance", cluster)?.and_then(InstanceId::parse);
+    let id = InstanceId::parse(id_in(state, text, "container-instance", cluster)?);
     Ok(id.and_then(|id| state.instances.get(&id)).filter(|instance| instance.cluster == cluster.id))
 }
 
 /// The service of that name in that cluster, deleted or not; `None`: there is none.
 pub(crate) fn service<'a>(state: &'a State, cluster: &Cluster, text: &str) -> Result<Option<&'a Service>, Fault> {
-    let name = id_in(state, text, "service", cluster)?;
-    Ok(name.and_then(|name| state.service_named(cluster.id, name)))
+    Ok(state.service_named(cluster.id, id_in(state, text, "service", cluster)?))
 }
 
 /// The task set of a service of that name, `ecs-svc/<number>` or an ARN; `None`: there is none.
@@ -78,16 +98,26 @@ pub(crate) fn task_set<'a>(
 ) -> Result<Option<&'a Deployment>, Fault> {
     let named = resource(state, text, "task set")?;
     let id = match named {
-        Named::Bare(id) => Some(id),
+        Named::Bare(id) => id,
         Named::Resource(path) => {
-            let path = path.strip_prefix("task-set/");
-            let path = path.ok_or_else(|| Fault::invalid_parameter("Invalid identifier: not a task set."))?;
-            let inside = path.strip_prefix(&*cluster.name).and_then(|rest| rest.strip_prefix('/'));
-            inside.and_then(|rest| rest.strip_prefix(&*service.name)).and_then(|rest| rest.strip_prefix('/'))
+            let parts = path.strip_prefix("task-set/").and_then(|path| {
+                let (owner, rest) = path.split_once('/')?;
+                let (of, id) = rest.split_once('/')?;
+                Some((owner, of, id))
+            });
+            let malformed = || Fault::invalid_parameter("Task Set Identifier is invalid");
+            let (owner, of, id) = parts.ok_or_else(malformed)?;
+            if owner != &*cluster.name {
+                return Err(misplaced("cluster", owner, &cluster.name));
+            }
+            if of != &*service.name {
+                return Err(misplaced("service", of, &service.name));
+            }
+            id
         }
     };
     let sets = service.deployments.iter().filter(|deployment| deployment.set.is_some());
-    Ok(id.and_then(|id| sets.into_iter().find(|set| set.id() == id)))
+    Ok(sets.into_iter().find(|set| set.id() == id))
 }
 
 /// What a task-definition name says: a family, and perhaps a revision of it.

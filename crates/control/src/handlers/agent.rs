@@ -16,9 +16,11 @@ pub(crate) fn discover_poll_endpoint(
     config: &Config,
     input: ecs::DiscoverPollEndpointRequest,
 ) -> Result<ecs::DiscoverPollEndpointResponse, Fault> {
-    let cluster = named::cluster(&desk.state, input.cluster.as_deref());
-    // This operation does not declare ClusterNotFoundException.
-    cluster.map_err(|fault| ecs::fault::client(fault.message))?;
+    named::cluster(&desk.state, input.cluster.as_deref()).map_err(|fault| match fault.code.as_ref() {
+        // This operation does not declare it.
+        "ClusterNotFoundException" => ecs::fault::client(fault.message),
+        _ => fault,
+    })?;
     Ok(ecs::DiscoverPollEndpointResponse {
         endpoint: Some(format!("{}/acs", config.endpoint)),
         telemetry_endpoint: Some(format!("{}/tcs", config.endpoint)),
@@ -32,6 +34,7 @@ pub(crate) fn submit_task(
     _: &Caller,
     input: ecs::SubmitTaskStateChangeRequest,
 ) -> Result<ecs::SubmitTaskStateChangeResponse, Fault> {
+    in_cluster(desk, input.cluster.as_deref())?;
     let report = link::report::read(&input);
     take(desk, input.task.as_deref(), report)?;
     Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: Some("ok".to_owned()) })
@@ -43,9 +46,15 @@ pub(crate) fn submit_container(
     _: &Caller,
     input: ecs::SubmitContainerStateChangeRequest,
 ) -> Result<ecs::SubmitContainerStateChangeResponse, Fault> {
+    in_cluster(desk, input.cluster.as_deref())?;
     let report = link::report::read_container(&input);
     take(desk, input.task.as_deref(), report)?;
     Ok(ecs::SubmitContainerStateChangeResponse { acknowledgment: Some("ok".to_owned()) })
+}
+
+/// A task is found by its id; a cluster that is named is one that exists. A deleted one's last tasks still end.
+fn in_cluster(desk: &Desk, cluster: Option<&str>) -> Result<(), Fault> {
+    cluster.map_or(Ok(()), |name| named::any_cluster(&desk.state, Some(name)).map(|_| ()))
 }
 
 fn take(desk: &mut Desk, task: Option<&str>, report: TaskReport) -> Result<(), Fault> {
@@ -68,6 +77,7 @@ pub(crate) fn submit_attachments(
     _: &Caller,
     input: ecs::SubmitAttachmentStateChangesRequest,
 ) -> Result<ecs::SubmitAttachmentStateChangesResponse, Fault> {
+    in_cluster(desk, input.cluster.as_deref())?;
     let mut attached = Vec::new();
     for change in &input.attachments {
         let uuid = Uuid::parse_dashed(link::acs::id_of(&change.attachment_arn));

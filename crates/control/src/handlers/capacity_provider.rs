@@ -28,10 +28,7 @@ pub(crate) fn create(
 ) -> Result<ecs::CreateCapacityProviderResponse, Fault> {
     unsupported_instances(input.managed_instances_provider.is_some())?;
     check::new_name(&input.name)?;
-    if input.cluster.is_some() {
-        let message = "cluster is for capacity providers of managed instances. Remove it and try again.";
-        return Err(Fault::invalid_parameter(message));
-    }
+    no_cluster(&desk.state, input.cluster.as_deref())?;
     let asked = input.auto_scaling_group_provider;
     let asked = asked.ok_or_else(|| ecs::fault::client("An autoScalingGroupProvider must be specified."))?;
     check::group(&desk.state, &asked.auto_scaling_group_arn)?;
@@ -75,6 +72,14 @@ fn unsupported_instances(used: bool) -> Result<(), Fault> {
     if used { Err(ecs::fault::unsupported_feature(message)) } else { Ok(()) }
 }
 
+/// The member `cluster`: what is not of managed instances is in no cluster.
+fn no_cluster(state: &State, asked: Option<&str>) -> Result<(), Fault> {
+    let Some(asked) = asked else { return Ok(()) };
+    named::cluster(state, Some(asked))?;
+    let message = "cluster is for capacity providers of managed instances. Remove it and try again.";
+    Err(Fault::invalid_parameter(message))
+}
+
 fn shown(state: &State, name: &str) -> ecs::CapacityProvider {
     state.project_capacity_provider(&state.capacity_providers[name], true)
 }
@@ -98,6 +103,7 @@ pub(crate) fn update(
     input: ecs::UpdateCapacityProviderRequest,
 ) -> Result<ecs::UpdateCapacityProviderResponse, Fault> {
     unsupported_instances(input.managed_instances_provider.is_some())?;
+    no_cluster(&desk.state, input.cluster.as_deref())?;
     let mut provider = alterable(&desk.state, &input.name, "updated")?.clone();
     let asked = input.auto_scaling_group_provider;
     let asked = asked.ok_or_else(|| ecs::fault::client("An autoScalingGroupProvider must be specified."))?;
@@ -119,6 +125,7 @@ pub(crate) fn delete(
     _: &Caller,
     input: ecs::DeleteCapacityProviderRequest,
 ) -> Result<ecs::DeleteCapacityProviderResponse, Fault> {
+    no_cluster(&desk.state, input.cluster.as_deref())?;
     let mut provider = alterable(&desk.state, &input.capacity_provider, "deleted")?.clone();
     let has_it = |cluster: &&Cluster| cluster.active && cluster.providers.contains(&provider.name);
     if let Some(cluster) = desk.state.clusters.values().find(has_it) {

@@ -8,6 +8,7 @@ use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use model::State;
+use model::arn::Named;
 use model::change::Change;
 use model::daemon_definition::DaemonDefinition;
 use wire::{Fault, FromJson, ToJson, ecs};
@@ -136,26 +137,36 @@ pub(crate) fn list(
     Ok(ecs::ListDaemonTaskDefinitionsResponse { daemon_task_definitions: Some(shown), next_token })
 }
 
-fn no_daemon(arn: &str) -> Fault {
-    ecs::fault::daemon_not_found(format!("The daemon {arn:?} was not found."))
+/// An ARN `kind/<cluster>/<rest>` of that kind, of a cluster that exists.
+fn check_arn(state: &State, arn: &str, kind: &str) -> Result<(), Fault> {
+    let malformed = || Fault::invalid_parameter(format!("Invalid identifier: {arn:?} is not the ARN of a {kind}."));
+    let Named::Resource(path) = named::resource(state, arn, kind)? else { return Err(malformed()) };
+    let path = path.strip_prefix(kind).and_then(|path| path.strip_prefix('/'));
+    let (cluster, _) = path.and_then(|path| path.split_once('/')).ok_or_else(malformed)?;
+    named::any_cluster(state, Some(cluster)).map(|_| ())
+}
+
+fn no_daemon(state: &State, arn: &str) -> Fault {
+    let missing = || ecs::fault::daemon_not_found(format!("The daemon {arn:?} was not found."));
+    check_arn(state, arn, "daemon").map_or_else(|fault| fault, |()| missing())
 }
 
 /// DescribeDaemon.
 pub(crate) fn describe_daemon(
-    _: &mut Desk,
+    desk: &mut Desk,
     _: &Caller,
     input: ecs::DescribeDaemonRequest,
 ) -> Result<ecs::DescribeDaemonResponse, Fault> {
-    Err(no_daemon(&input.daemon_arn))
+    Err(no_daemon(&desk.state, &input.daemon_arn))
 }
 
 /// DeleteDaemon.
 pub(crate) fn delete_daemon(
-    _: &mut Desk,
+    desk: &mut Desk,
     _: &Caller,
     input: ecs::DeleteDaemonRequest,
 ) -> Result<ecs::DeleteDaemonResponse, Fault> {
-    Err(no_daemon(&input.daemon_arn))
+    Err(no_daemon(&desk.state, &input.daemon_arn))
 }
 
 /// ListDaemons.
@@ -172,32 +183,35 @@ pub(crate) fn list_daemons(
 
 /// DescribeDaemonDeployments.
 pub(crate) fn describe_deployments(
-    _: &mut Desk,
+    desk: &mut Desk,
     _: &Caller,
     input: ecs::DescribeDaemonDeploymentsRequest,
 ) -> Result<ecs::DescribeDaemonDeploymentsResponse, Fault> {
     check_names(&input.daemon_deployment_arns, "daemonDeploymentArns", DESCRIBE_MAX)?;
+    input.daemon_deployment_arns.iter().try_for_each(|arn| check_arn(&desk.state, arn, "daemon-deployment"))?;
     let failures = input.daemon_deployment_arns.into_iter().map(missing).collect();
     Ok(ecs::DescribeDaemonDeploymentsResponse { daemon_deployments: Some(Vec::new()), failures: Some(failures) })
 }
 
 /// ListDaemonDeployments.
 pub(crate) fn list_deployments(
-    _: &mut Desk,
+    desk: &mut Desk,
     _: &Caller,
     input: ecs::ListDaemonDeploymentsRequest,
 ) -> Result<ecs::ListDaemonDeploymentsResponse, Fault> {
+    check_arn(&desk.state, &input.daemon_arn, "daemon")?;
     // The operation declares no DaemonNotFoundException.
     Err(Fault::invalid_parameter(format!("The daemon {:?} was not found.", input.daemon_arn)))
 }
 
 /// DescribeDaemonRevisions.
 pub(crate) fn describe_revisions(
-    _: &mut Desk,
+    desk: &mut Desk,
     _: &Caller,
     input: ecs::DescribeDaemonRevisionsRequest,
 ) -> Result<ecs::DescribeDaemonRevisionsResponse, Fault> {
     check_names(&input.daemon_revision_arns, "daemonRevisionArns", DESCRIBE_MAX)?;
+    input.daemon_revision_arns.iter().try_for_each(|arn| check_arn(&desk.state, arn, "daemon-revision"))?;
     let failures = input.daemon_revision_arns.into_iter().map(missing).collect();
     Ok(ecs::DescribeDaemonRevisionsResponse { daemon_revisions: Some(Vec::new()), failures: Some(failures) })
 }

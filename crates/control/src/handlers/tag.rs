@@ -59,7 +59,7 @@ pub(crate) fn untag(
     Ok(ecs::UntagResourceResponse::default())
 }
 
-/// ListTagsForResource: of what is gone and still shown, too.
+/// ListTagsForResource: of what is gone and still shown, too; but not of a deleted cluster, as on AWS.
 pub(crate) fn list(
     desk: &mut Desk,
     _: &Caller,
@@ -67,6 +67,9 @@ pub(crate) fn list(
 ) -> Result<ecs::ListTagsForResourceResponse, Fault> {
     // This operation does not declare ResourceNotFoundException.
     let found = find(&desk.state, &input.resource_arn, Fault::invalid_parameter)?;
+    if matches!(found.on, Tagged::Cluster(_)) {
+        found.alterable()?;
+    }
     let tags = desk.state.tags_of(&found.on).unwrap_or_default();
     Ok(ecs::ListTagsForResourceResponse { tags: Some(model::project::tags(tags)) })
 }

@@ -4,9 +4,11 @@ mod account;
 mod capacity;
 mod daemons;
 mod deployments;
+mod errors;
 mod fuzz;
 mod health;
 mod managed_daemons;
+mod pages;
 mod placement;
 mod plans;
 mod ports;
@@ -53,7 +55,16 @@ impl Desk {
         Self { control, now: 1_000, batches: Vec::new(), frames: Vec::new() }
     }
 
+    /// What an operation answers. That it refuses as `errors.txt` says is looked at whatever it is called for.
     fn call(&mut self, caller: Caller, operation: &str, input: Value) -> Result<Value, Fault> {
+        let answer = self.answer(caller, operation, &input);
+        if let Err(fault) = &answer {
+            assert!(errors::is_known(operation, &fault.code), "errors.txt does not have {operation}: {fault}, {input}");
+        }
+        answer
+    }
+
+    fn answer(&mut self, caller: Caller, operation: &str, input: &Value) -> Result<Value, Fault> {
         let operation = ecs::Operation::from_name(operation).unwrap();
         let request = ecs::Request::decode(operation, input.to_string().as_bytes())?;
         self.now += 1;
@@ -241,7 +252,7 @@ fn bad_input_is_refused_with_awss_codes() {
         ("CreateCluster", json!({"clusterName": "a b"}), "InvalidParameterException", "Invalid cluster name"),
         ("DescribeTasks", json!({"tasks": []}), "InvalidParameterException", "cannot be empty"),
         ("DescribeTasks", json!({"cluster": "none", "tasks": ["x"]}), "ClusterNotFoundException", "Cluster not found."),
-        ("StopTask", json!({"task": "x"}), "InvalidParameterException", "not found"),
+        ("StopTask", json!({"task": "x"}), "InvalidParameterException", "taskId length should be one of"),
         (
             "DeleteCluster",
             json!({"cluster": "default"}),
@@ -437,28 +448,6 @@ fn definitions_come_back_as_they_were_registered() {
     let listed = desk.ok("ListTaskDefinitions", json!({"sort": "DESC"}));
     let arns: Vec<&str> = listed["taskDefinitionArns"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(arns[0].ends_with("webserver:3") && arns[1].ends_with("webserver:1") && arns.len() == 2, "{arns:?}");
-}
-
-#[test]
-fn lists_page_and_go_on_while_they_change() {
-    let mut desk = Desk::new();
-    for n in 0..5 {
-        desk.ok("CreateCluster", json!({"clusterName": format!("c{n}")}));
-    }
-    let first = desk.ok("ListClusters", json!({"maxResults": 2}));
-    desk.ok("CreateCluster", json!({"clusterName": "a"}));
-    let mut names = vec![first["clusterArns"].clone()];
-    let mut token = first["nextToken"].clone();
-    while token.is_string() {
-        let page = desk.ok("ListClusters", json!({"maxResults": 2, "nextToken": token}));
-        names.push(page["clusterArns"].clone());
-        token = page["nextToken"].clone();
-    }
-    let all: Vec<String> =
-        names.iter().flat_map(|page| page.as_array().unwrap()).map(|arn| text(arn, "").to_owned()).collect();
-    let mut unique = all.clone();
-    unique.dedup();
-    assert_eq!((all.len(), unique.len()), (6, 6), "{all:?}");
 }
 
 #[test]

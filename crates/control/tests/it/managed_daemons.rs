@@ -75,6 +75,7 @@ fn what_is_wrong_or_not_there_is_told() {
         assert_eq!(desk.refused(operation, input).0, code, "{operation}");
     }
     assert_eq!(desk.ok("ListDaemons", json!({}))["daemonSummariesList"], json!([]));
-    let answer = desk.ok("DescribeDaemonDeployments", json!({"daemonDeploymentArns": ["x"]}));
+    let arn = "arn:aws:ecs:us-east-1:000000000000:daemon-deployment/default/d/1";
+    let answer = desk.ok("DescribeDaemonDeployments", json!({ "daemonDeploymentArns": [arn] }));
     assert_eq!(text(&answer, "/failures/0/reason"), "MISSING");
 }

@@ -120,7 +120,7 @@ fn a_protected_task_stops_when_somebody_stops_it() {
 fn only_tasks_of_services_are_protected() {
     let mut desk = Desk::with_room();
     let task = text(&desk.run_web(), "/tasks/0/taskArn").to_owned();
-    let answer = desk.protect(&[task, "none".to_owned()], true, 60);
+    let answer = desk.protect(&[task, "0".repeat(32)], true, 60);
     assert_eq!(answer["protectedTasks"], json!([]));
     let reason = |n: usize| text(&answer["failures"][n], "/reason").to_owned();
     assert_eq!([reason(0), reason(1)], ["TASK_NOT_VALID", "MISSING"]);

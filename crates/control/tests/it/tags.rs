@@ -74,7 +74,7 @@ fn what_cannot_be_tagged_is_said() {
         (arn("capacity-provider/FARGATE"), "InvalidParameterException", "FARGATE"),
         (arn("daemon/x"), "InvalidParameterException", "no ARN"),
         ("arn:aws:ecs:eu-west-1:000000000000:cluster/default".to_owned(), "InvalidParameterException", "Region"),
-        ("arn:aws:ecs:us-east-1:111111111111:cluster/default".to_owned(), "InvalidParameterException", "Account"),
+        ("arn:aws:ecs:us-east-1:111111111111:cluster/default".to_owned(), "InvalidParameterException", "accountId"),
     ];
     for (arn, code, words) in cases {
         let (got, message) = desk.refused("TagResource", json!({"resourceArn": arn, "tags": [{"key": "a"}]}));

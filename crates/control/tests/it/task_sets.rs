@@ -237,7 +237,10 @@ fn what_is_not_of_such_a_service_is_refused() {
         let refused = desk.refused("CreateTaskSet", input);
         assert_eq!(refused.0, code, "{extra} {}", refused.1);
     }
-    for odd in ["ecs-svc/1", "x", "arn:aws:ecs:us-east-1:000000000000:task-set/default/other/ecs-svc/1"] {
+    let other = "arn:aws:ecs:us-east-1:000000000000:task-set/default/other/ecs-svc/1";
+    let (code, words) = desk.refused("DeleteTaskSet", on("", other, json!({})));
+    assert!(code == "InvalidParameterException" && words.contains("Identifier is for service other"), "{code} {words}");
+    for odd in ["ecs-svc/1", "x"] {
         let (code, _) = desk.refused("DeleteTaskSet", on("", odd, json!({})));
         assert_eq!(code, "TaskSetNotFoundException", "{odd}");
         let named = json!({"cluster": "default", "service": "web", "taskSets": [odd]});

@@ -131,11 +131,14 @@ assert ecs.delete_daemon_task_definition(daemonTaskDefinition=arn)["daemonTaskDe
 ecs.get_waiter("daemon_task_definition_deleted").wait(daemonTaskDefinition=arn, WaiterConfig=WAIT)
 refused("ClientException", ecs.describe_daemon_task_definition, daemonTaskDefinition="agent")
 assert ecs.list_daemons()["daemonSummariesList"] == []
+here = arn.split(":daemon-task-definition/")[0]
+daemon, deployment, revision = (f"{here}:{kind}/default/d" for kind in ("daemon", "daemon-deployment", "daemon-revision"))
 for call in (ecs.describe_daemon, ecs.delete_daemon):
-    refused("DaemonNotFoundException", call, daemonArn=arn)
-refused("InvalidParameterException", ecs.list_daemon_deployments, daemonArn=arn)
-assert ecs.describe_daemon_deployments(daemonDeploymentArns=[arn])["failures"][0]["reason"] == "MISSING"
-assert ecs.describe_daemon_revisions(daemonRevisionArns=[arn])["failures"][0]["reason"] == "MISSING"
+    refused("DaemonNotFoundException", call, daemonArn=daemon)
+    refused("InvalidParameterException", call, daemonArn=arn)
+refused("InvalidParameterException", ecs.list_daemon_deployments, daemonArn=daemon)
+assert ecs.describe_daemon_deployments(daemonDeploymentArns=[deployment])["failures"][0]["reason"] == "MISSING"
+assert ecs.describe_daemon_revisions(daemonRevisionArns=[revision])["failures"][0]["reason"] == "MISSING"
 
 # What has no engine says so.
 for call, arguments in [
