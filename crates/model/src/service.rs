@@ -146,6 +146,10 @@ pub struct Service {
     pub status: ServiceStatus,
     /// Where its tasks run.
     pub launch_type: LaunchType,
+    /// The platform version that was asked for; none: LATEST. They are one here, and nothing follows from it, but a client
+    /// that compares what it said with what it is shown must find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Box<str>>,
     /// Its capacity provider strategy; none: it has a launch type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategy: Vec<StrategyItem>,

@@ -26,6 +26,7 @@ use crate::vpc::Vpc;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::Bound::{Excluded, Unbounded};
 
 mod addresses;
 mod counts;
@@ -35,11 +36,13 @@ mod keys;
 mod lists;
 mod services;
 mod settings;
+mod shelves;
 
 pub use counts::Counts;
 pub use families::FamilyKind;
 use keys::{Keys, Shelf};
 pub use lists::TaskFilter;
+use shelves::ServiceShelf;
 
 /// How long a stopped task is shown (AWS: about an hour).
 pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
@@ -111,6 +114,8 @@ pub(crate) struct Index {
     pub(crate) definition_uses: BTreeMap<RevisionId, u32>,
     pub(crate) deletions: BTreeSet<(Millis, RevisionId)>,
     pub(crate) cluster_instances: BTreeSet<(ClusterId, InstanceId)>,
+    listed_instances: BTreeSet<(ClusterId, InstanceStatus, InstanceId)>,
+    listed_services: BTreeMap<(ClusterId, ServiceShelf), BTreeSet<Box<str>>>,
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
     pub(crate) balanced: BTreeSet<(ClusterId, ServiceId)>,
@@ -288,15 +293,18 @@ impl State {
     pub(crate) fn put_instance(&mut self, instance: Instance) -> Vec<Touched> {
         let id = instance.id;
         self.index.cluster_instances.insert((instance.cluster, id));
-        self.instances.insert(id, instance);
+        let old = self.instances.insert(id, instance).map(|old| (old.cluster, old.status));
+        self.list_instance(old, id);
         self.list_room(id);
         vec![Touched::Instance(id)]
     }
 
     fn alter_instance(&mut self, id: InstanceId, alter: impl FnOnce(&mut Instance)) -> Vec<Touched> {
         let Some(instance) = self.instances.get_mut(&id) else { return Vec::new() };
+        let old = (instance.cluster, instance.status);
         alter(instance);
         instance.version += 1;
+        self.list_instance(Some(old), id);
         self.list_room(id);
         vec![Touched::Instance(id)]
     }
@@ -358,6 +366,12 @@ impl State {
     /// The cluster of that name, deleted or not.
     pub fn cluster_named(&self, name: &str) -> Option<&Cluster> {
         self.clusters.get(self.index.cluster_names.get(name)?)
+    }
+
+    /// The clusters by name, after `after`, deleted ones too.
+    pub fn clusters_after(&self, after: Option<&str>) -> impl Iterator<Item = &Cluster> {
+        let names = self.index.cluster_names.range::<str, _>((after.map_or(Unbounded, Excluded), Unbounded));
+        names.filter_map(|(_, id)| self.clusters.get(id))
     }
 
     /// The number of the next new cluster.

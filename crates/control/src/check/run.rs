@@ -74,6 +74,16 @@ pub(crate) fn platform_version(asked: Option<&str>) -> Result<(), Fault> {
     }
 }
 
+/// Only Fargate has any.
+pub(crate) fn platform(asked: Option<&str>, launch_type: LaunchType) -> Result<(), Fault> {
+    if asked.is_none() || launch_type == LaunchType::Fargate {
+        return Ok(());
+    }
+    let what = if launch_type == LaunchType::External { "EXTERNAL" } else { "EC2" };
+    let message = format!("The platform version must be null when specifying an {what} launch type.");
+    Err(Fault::invalid_parameter(message))
+}
+
 /// Members of StartTask without an engine.
 pub(crate) fn unsupported_of_start(input: &ecs::StartTaskRequest) -> Result<(), Fault> {
     refuse_used(&[("volumeConfigurations", filled(&input.volume_configurations))])

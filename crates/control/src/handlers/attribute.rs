@@ -163,7 +163,7 @@ pub(crate) fn list(
         name.is_none_or(|name| *attribute.name == *name)
             && value.is_none_or(|value| attribute.value.as_deref() == Some(value))
     };
-    let instances = state.cluster_instances(cluster.id).filter(|instance| instance.is_registered());
+    let instances = state.registered_from(cluster.id, after.map(|(id, _)| id));
     let all = instances.flat_map(|instance| {
         let mut fitting: Vec<&Attribute> = instance.attributes.iter().filter(fits).collect();
         fitting.sort();

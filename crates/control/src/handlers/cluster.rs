@@ -142,9 +142,7 @@ pub(crate) fn list(
     let state = &desk.state;
     let key = &state.meta().token_key;
     let page = Page::read(key, "ListClusters".to_owned(), (100, 100), input.max_results, input.next_token.as_deref())?;
-    let mut names: Vec<&str> = state.clusters.values().filter(|c| c.active).map(|c| &*c.name).collect();
-    names.sort_unstable();
-    let rest = names.into_iter().filter(|name| page.after().is_none_or(|after| *name > after));
+    let rest = state.clusters_after(page.after()).filter(|cluster| cluster.active).map(|cluster| &*cluster.name);
     let (names, next_token) = page.take(rest, |name| (*name).to_owned());
     let arns = names.into_iter().map(|name| state.scope().cluster(name)).collect();
     Ok(ecs::ListClustersResponse { cluster_arns: Some(arns), next_token })

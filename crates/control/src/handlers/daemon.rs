@@ -3,6 +3,7 @@
 
 use super::{check_names, missing, tags};
 use crate::authorize::Caller;
+use crate::check::capacity::provider_name;
 use crate::check::task_definition as check;
 use crate::desk::Desk;
 use crate::named;
@@ -176,6 +177,8 @@ pub(crate) fn list_daemons(
     input: ecs::ListDaemonsRequest,
 ) -> Result<ecs::ListDaemonsResponse, Fault> {
     named::cluster(&desk.state, input.cluster_arn.as_deref())?;
+    let providers = input.capacity_provider_arns.unwrap_or_default();
+    providers.iter().try_for_each(|name| provider_name(&desk.state, name).map(|_| ()))?;
     let key = &desk.state.meta().token_key;
     Page::read(key, "ListDaemons".to_owned(), (100, 100), input.max_results, input.next_token.as_deref())?;
     Ok(ecs::ListDaemonsResponse { daemon_summaries_list: Some(Vec::new()), next_token: None })

@@ -272,19 +272,20 @@ pub(crate) fn list(
     let chosen =
         |instance: &&Instance| filter.as_ref().is_none_or(|filter| filter.holds(&InstanceFacts::new(state, instance)));
     let page = Page::read(&state.meta().token_key, scope, (100, 100), input.max_results, input.next_token.as_deref())?;
-    // No instance here is ever between two of these.
-    let fits = |instance: &&Instance| match input.status {
-        None => instance.is_registered(),
-        Some(ecs::ContainerInstanceStatus::Active) => instance.status == InstanceStatus::Active,
-        Some(ecs::ContainerInstanceStatus::Draining) => instance.is_draining(),
-        Some(_) => false,
+    let status = match input.status {
+        None => None,
+        Some(ecs::ContainerInstanceStatus::Active) => Some(InstanceStatus::Active),
+        Some(ecs::ContainerInstanceStatus::Draining) => Some(InstanceStatus::Draining),
+        // No instance here is ever between two of these.
+        Some(_) => {
+            return Ok(ecs::ListContainerInstancesResponse {
+                container_instance_arns: Some(Vec::new()),
+                next_token: None,
+            });
+        }
     };
     let after = page.after().and_then(InstanceId::parse);
-    let rest = state
-        .cluster_instances(cluster.id)
-        .filter(fits)
-        .filter(chosen)
-        .filter(|instance| after.is_none_or(|after| instance.id > after));
+    let rest = state.instances_where(cluster.id, status, after).filter(chosen);
     let (instances, next_token) = page.take(rest, |instance| instance.id.to_string());
     let arns = instances.into_iter().map(|instance| state.scope().instance(&cluster.name, instance.id)).collect();
     Ok(ecs::ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })

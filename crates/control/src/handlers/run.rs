@@ -70,6 +70,7 @@ pub(crate) fn run_task(
     let strategy = input.capacity_provider_strategy.take();
     let known = &desk.state.clusters[&cluster];
     let Reach { launch_type, strategy } = reach(&desk.state, known, input.launch_type, strategy.as_deref())?;
+    check::platform(input.platform_version.as_deref(), launch_type)?;
     let (constraints, by) = (input.placement_constraints.take(), input.placement_strategy.take());
     let placement = check::placement(constraints.as_deref(), by.as_deref(), launch_type)?;
     let mut order = order(desk, cluster, launch_type, Asked::run(input, placement))?;

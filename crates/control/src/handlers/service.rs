@@ -81,6 +81,7 @@ fn wished(
         true => Reach { launch_type: LaunchType::Ec2, strategy: Vec::new() },
         false => reach(&desk.state, cluster, asked, input.capacity_provider_strategy.as_deref())?,
     };
+    check_run::platform(input.platform_version.as_deref(), launch_type)?;
     let blank = || Fault::invalid_parameter("TaskDefinition can not be blank.");
     let name = input.task_definition.as_deref().ok_or_else(blank);
     let definition = if external { None } else { Some(definition(&desk.state, name?, launch_type)?) };
@@ -104,6 +105,7 @@ fn wished(
         name: input.service_name.into(),
         status: ServiceStatus::Active,
         launch_type,
+        platform: platform(input.platform_version),
         strategy,
         daemon,
         external,
@@ -149,6 +151,10 @@ pub(crate) fn subnets(
     network: Option<&ecs::NetworkConfiguration>,
 ) -> Result<Vec<u8>, Fault> {
     check_run::subnets(&state.meta().vpc, &state.definitions[&definition], network)
+}
+
+fn platform(asked: Option<String>) -> Option<Box<str>> {
+    asked.filter(|asked| asked != "LATEST").map(Into::into)
 }
 
 fn propagate(asked: Option<ecs::PropagateTags>) -> Propagate {
@@ -205,6 +211,12 @@ pub(crate) fn update(
         let launch = strategy.first().map_or(service.launch_type, |item| provider_launch_type(&item.provider));
         new |= (&strategy, launch) != (&service.strategy, service.launch_type);
         (service.strategy, service.launch_type) = (strategy, launch);
+    }
+    check_run::platform(input.platform_version.as_deref(), service.launch_type)?;
+    if input.platform_version.is_some() {
+        let asked = platform(input.platform_version);
+        new |= asked != service.platform;
+        service.platform = asked;
     }
     let current = service.primary().map(|deployment| deployment.definition);
     let fits = |id: RevisionId| check_run::can_act(&desk.state.definitions[&id], service.launch_type);
@@ -282,15 +294,13 @@ pub(crate) fn list(
     let cluster = named::cluster(state, input.cluster.as_deref())?;
     let scope = format!("ListServices|{}|{:?}|{:?}", cluster.name, input.launch_type, input.scheduling_strategy);
     let page = Page::read(&state.meta().token_key, scope, (10, 100), input.max_results, input.next_token.as_deref())?;
-    let asked = input.scheduling_strategy.map(|asked| asked == ecs::SchedulingStrategy::Daemon);
-    let wanted = input.launch_type.map(launch_type);
-    let fitting = state.cluster_services(cluster.id).filter(|service| {
-        asked.is_none_or(|asked| asked == service.daemon)
-            && service.status != ServiceStatus::Inactive
-            && wanted.is_none_or(|wanted| wanted == Some(service.launch_type) && service.strategy.is_empty())
-            && (wanted.is_none() || !service.external || service.primary().is_some())
-    });
-    let rest = fitting.filter(|service| page.after().is_none_or(|after| &*service.name > after));
+    let daemon = input.scheduling_strategy.map(|asked| asked == ecs::SchedulingStrategy::Daemon);
+    let shown = match input.launch_type.map(launch_type) {
+        // No service here can have it.
+        Some(None) => return Ok(ecs::ListServicesResponse { service_arns: Some(Vec::new()), next_token: None }),
+        shown => shown.flatten(),
+    };
+    let rest = state.services_where(cluster.id, daemon, shown, page.after());
     let (services, next_token) = page.take(rest, |service| service.name.to_string());
     let arns = services.into_iter().map(|service| state.service_arn(service)).collect();
     Ok(ecs::ListServicesResponse { service_arns: Some(arns), next_token })

@@ -44,6 +44,7 @@ pub(crate) fn create(
     let scale = input.scale.as_ref().map_or(Ok(Scale::default()), check::scale)?;
     let strategy = input.capacity_provider_strategy.as_deref();
     let Reach { launch_type, strategy } = reach(&desk.state, &cluster, input.launch_type, strategy)?;
+    check_run::platform(input.platform_version.as_deref(), launch_type)?;
     check::set_placement(&before, launch_type == LaunchType::Fargate)?;
     let definition = definition(&desk.state, &input.task_definition, launch_type)?;
     let subnets = subnets(&desk.state, definition, input.network_configuration.as_ref())?;

@@ -54,12 +54,17 @@ pub fn is_known(operation: &str, code: &str) -> bool {
         || TABLE.get(operation).is_some_and(|row| row.cases.iter().any(|(known, _, _)| *known == code))
 }
 
+/// Whether an operation is refused as a whole.
+pub fn has_no_engine(operation: &str) -> bool {
+    TABLE[operation].cases.iter().any(|(_, words, _)| *words == "is not supported yet")
+}
+
 fn stranger() -> Caller {
     Caller { principal: Principal::Node, access_key: "STRANGER".into() }
 }
 
 /// The least that a shape takes.
-fn least(model: &Value, shape: &str) -> Value {
+pub fn least(model: &Value, shape: &str) -> Value {
     let shape = &model["shapes"][shape];
     match shape["type"].as_str().unwrap_or_default() {
         "structure" => {
@@ -76,13 +81,13 @@ fn least(model: &Value, shape: &str) -> Value {
 }
 
 /// A control plane with something of everything, and what the table calls the things.
-struct Stage {
-    desk: Desk,
-    names: BTreeMap<&'static str, String>,
+pub struct Stage {
+    pub desk: Desk,
+    pub names: BTreeMap<&'static str, String>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut stage = Self { desk: Desk::new(), names: BTreeMap::new() };
         stage.clusters();
         stage.instances();
@@ -143,6 +148,8 @@ impl Stage {
             desk.ok("RegisterTaskDefinition", json!({"family": family, "containerDefinitions": [container]}));
         }
         desk.ok("DeregisterTaskDefinition", json!({"taskDefinition": "gone:1"}));
+        let agent = json!({"name": "agent", "image": "busybox", "memory": 32});
+        desk.ok("RegisterDaemonTaskDefinition", json!({"family": "agent", "containerDefinitions": [agent]}));
         let run = desk.run_web();
         let task = text(&run, "/tasks/0/taskArn").to_owned();
         let attachment = text(&run, "/tasks/0/attachments/0/id").to_owned();
@@ -178,6 +185,9 @@ impl Stage {
         let set = json!({"cluster": "default", "service": "sets", "taskDefinition": "webserver", "launchType": "FARGATE",
             "networkConfiguration": network, "scale": {"value": 100.0, "unit": "PERCENT"}});
         let set = text(&desk.ok("CreateTaskSet", set), "/taskSet/id").to_owned();
+        let shown = self.desk.ok("DescribeServiceDeployments", json!({ "serviceDeploymentArns": [newest] }));
+        let revision = text(&shown, "/serviceDeployments/0/targetServiceRevision/arn").to_owned();
+        self.name("revision", revision);
         self.name("deployment", newest);
         self.name("over", over);
         self.name("set", set);

@@ -8,6 +8,7 @@ mod errors;
 mod fuzz;
 mod health;
 mod managed_daemons;
+mod names;
 mod pages;
 mod placement;
 mod plans;

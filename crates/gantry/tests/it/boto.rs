@@ -54,6 +54,22 @@ fn every_member_of_a_task_definition_comes_back() {
 }
 
 #[test]
+fn every_member_of_a_service_comes_back_or_is_refused() {
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    python(&gantry, "service_members.py");
+    gantry.take_down();
+}
+
+#[test]
+fn every_waiter_and_paginator_is_driven() {
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    python(&gantry, "driven.py");
+    gantry.take_down();
+}
+
+#[test]
 fn every_noun_is_called_and_refuses_as_it_declares() {
     let gantry = Gantry::up();
     python(&gantry, "nouns.py");

@@ -85,7 +85,11 @@ impl State {
             pending_count: Some(count(pending)),
             launch_type: (made && service.strategy.is_empty()).then(|| launch_type(service.launch_type)),
             capacity_provider_strategy: shown_strategy(&service.strategy).filter(|_| made),
-            platform_version: platform("1.4.0"),
+            // Of a deployment it is the version that LATEST stands for.
+            platform_version: platform(match service.external {
+                true => "1.4.0",
+                false => service.platform.as_deref().unwrap_or("LATEST"),
+            }),
             platform_family: platform("Linux"),
             task_sets: service.external.then(|| sets.collect()),
             task_definition: definition,

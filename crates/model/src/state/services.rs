@@ -29,6 +29,8 @@ impl State {
         } else {
             self.index.balanced.remove(&(service.cluster, id));
         }
+        let old = self.services.remove(&id);
+        self.list_service(old.as_ref(), Some(&service));
         self.services.insert(id, service);
         vec![Touched::Service(id)]
     }
@@ -48,6 +50,7 @@ impl State {
     pub(super) fn forget_service(&mut self, id: ServiceId) -> Vec<Touched> {
         let Some(service) = self.services.remove(&id) else { return Vec::new() };
         self.index.inactive_services.remove(&(service.inactive_at + INACTIVE_SHOWN_MS, id));
+        self.list_service(Some(&service), None);
         let name = (service.cluster, service.name);
         if self.index.service_names.get(&name) == Some(&id) {
             self.index.service_names.remove(&name);
