@@ -156,11 +156,11 @@ pub(crate) fn delete(
 ) -> Result<ecs::DeleteClusterResponse, Fault> {
     let cluster = named::any_cluster(&desk.state, Some(&input.cluster))?.clone();
     let counts = desk.state.cluster_counts(cluster.id);
-    if desk.state.cluster_instances(cluster.id).any(|instance| instance.is_registered()) {
+    if desk.state.registered_from(cluster.id, None).next().is_some() {
         let message = "The Cluster cannot be deleted while Container Instances are active or draining.";
         return Err(ecs::fault::cluster_contains_container_instances(message));
     }
-    if desk.state.cluster_services(cluster.id).any(|service| service.status == ServiceStatus::Active) {
+    if desk.state.services_where(cluster.id, None, None, None).any(|known| known.status == ServiceStatus::Active) {
         return Err(ecs::fault::cluster_contains_services("The Cluster cannot be deleted while Services are active."));
     }
     if counts.running + counts.pending > 0 {

@@ -123,17 +123,22 @@ pub(crate) fn list(
         let newest = || state.daemon_revisions(&known.family).rfind(|other| other.deleted_at.is_none());
         family && !none && known.deleted_at.is_none() && (!last || newest().map(|n| n.revision) == Some(known.revision))
     };
-    let all = state.daemon_definitions_from(prefix).take_while(|known| known.family.starts_with(prefix)).filter(fits);
-    let mut all: Vec<&DaemonDefinition> = all.collect();
-    if descending {
-        all.reverse();
-    }
+    // Those before the cursor's family are passed by.
+    let from = after.as_ref().filter(|_| !descending).map_or(prefix, |(family, _)| family.as_str().max(prefix));
+    let all = state.daemon_definitions_from(from).take_while(|known| known.family.starts_with(prefix)).filter(fits);
     let beyond = |known: &&DaemonDefinition| {
         let key = (known.family.to_string(), known.revision);
         after.as_ref().is_none_or(|after| if descending { key < *after } else { key > *after })
     };
-    let (items, next_token) =
-        page.take(all.into_iter().filter(beyond), |known| format!("{}:{}", known.family, known.revision));
+    let cursor = |known: &&DaemonDefinition| format!("{}:{}", known.family, known.revision);
+    let (items, next_token) = match descending {
+        false => page.take(all.filter(beyond), cursor),
+        true => {
+            let mut all: Vec<&DaemonDefinition> = all.filter(beyond).collect();
+            all.reverse();
+            page.take(all.into_iter(), cursor)
+        }
+    };
     let shown = items.into_iter().map(|known| state.summarise_daemon_definition(known)).collect();
     Ok(ecs::ListDaemonTaskDefinitionsResponse { daemon_task_definitions: Some(shown), next_token })
 }

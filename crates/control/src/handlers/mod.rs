@@ -61,6 +61,8 @@ pub(crate) fn check_names(names: &[String], what: &str, max: usize) -> Result<()
         return Err(Fault::invalid_parameter(format!("{what} cannot be empty.")));
     }
     if names.len() > max {
+        // The member's name, in AWS's words.
+        let what = if what == "Tasks" { "taskIds" } else { what };
         return Err(Fault::invalid_parameter(format!("{what} can have at most {max} items.")));
     }
     Ok(())

@@ -75,10 +75,7 @@ pub(crate) fn run_task(
     let placement = check::placement(constraints.as_deref(), by.as_deref(), launch_type)?;
     let mut order = order(desk, cluster, launch_type, Asked::run(input, placement))?;
     let provided = !strategy.is_empty();
-    if launch_type == LaunchType::Ec2
-        && !provided
-        && desk.state.cluster_instances(cluster).all(|instance| !instance.is_registered())
-    {
+    if launch_type == LaunchType::Ec2 && !provided && desk.state.registered_from(cluster, None).next().is_none() {
         return Err(Fault::invalid_parameter("No Container Instances were found in your cluster."));
     }
     // What waits is older than what is asked for now.

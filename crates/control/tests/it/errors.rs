@@ -48,6 +48,10 @@ static TABLE: LazyLock<BTreeMap<&'static str, Row>> = LazyLock::new(|| {
     table
 });
 
+/// The API model.
+pub static MODEL: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../../models/ecs.json")).unwrap());
+
 /// Whether the table has that code for that operation.
 pub fn is_known(operation: &str, code: &str) -> bool {
     COMMON.contains(&code)
@@ -98,8 +102,7 @@ impl Stage {
         stage.name("twenty", json!(vec!["ACTIVE"; 20]).to_string());
         let attribute = |n: usize| json!({"name": format!("a{n}"), "targetId": "x"});
         stage.name("attributes", Value::from((0..11).map(attribute).collect::<Vec<_>>()).to_string());
-        let model: Value = serde_json::from_str(include_str!("../../../../models/ecs.json")).unwrap();
-        stage.name("managed", least(&model, "CreateManagedInstancesProviderConfiguration").to_string());
+        stage.name("managed", least(&MODEL, "CreateManagedInstancesProviderConfiguration").to_string());
         stage.name("daemon", "arn:aws:ecs:us-east-1:000000000000:daemon/default/x".to_owned());
         let missing = "arn:aws:ecs:us-east-1:000000000000:service-deployment/default/web/x";
         stage.name("nodeployment", missing.to_owned());
@@ -194,9 +197,9 @@ impl Stage {
     }
 
     /// A request of the table, with the things' own names.
-    fn input(&self, model: &Value, operation: &str, written: &str) -> Value {
+    fn input(&self, operation: &str, written: &str) -> Value {
         if written == "least" {
-            return least(model, model["operations"][operation]["input"]["shape"].as_str().unwrap());
+            return least(&MODEL, MODEL["operations"][operation]["input"]["shape"].as_str().unwrap());
         }
         let named =
             self.names.iter().fold(written.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value));
@@ -224,7 +227,6 @@ fn the_table_has_every_operation_and_every_code_that_is_declared() {
 
 #[test]
 fn every_error_is_answered_with_its_code_and_words_and_changes_nothing() {
-    let model: Value = serde_json::from_str(include_str!("../../../../models/ecs.json")).unwrap();
     let mut stage = Stage::new();
     let mut wrong = Vec::new();
     for operation in ecs::Operation::ALL {
@@ -236,7 +238,7 @@ fn every_error_is_answered_with_its_code_and_words_and_changes_nothing() {
             cases.push(("AccessDeniedException", "is not authorized to perform: ecs:", "least"));
         }
         for (code, words, written) in cases {
-            let input = stage.input(&model, name, written);
+            let input = stage.input(name, written);
             let caller = if code == "AccessDeniedException" { stranger() } else { operator() };
             let before = stage.desk.batches.len();
             match stage.desk.answer(caller, name, &input) {

@@ -1,7 +1,7 @@
 //! Whatever names a thing: every member of every operation takes its name, its short and its long ARN alike, and says of an
 //! ARN of another account, region, service, kind or cluster what AWS says.
 
-use crate::errors::{Stage, has_no_engine, least};
+use crate::errors::{MODEL, Stage, has_no_engine, least};
 use crate::operator;
 use serde_json::{Value, json};
 use wire::ecs;
@@ -120,7 +120,8 @@ impl Kind {
 }
 
 /// The members of an operation that are text or lists of it.
-fn texts(model: &Value, operation: &str) -> Vec<(String, bool)> {
+fn texts(operation: &str) -> Vec<(String, bool)> {
+    let model = &*MODEL;
     let kind = |shape: &str| model["shapes"][shape]["type"].as_str().unwrap_or_default().to_owned();
     let input = &model["shapes"][model["operations"][operation]["input"]["shape"].as_str().unwrap()];
     let members = input["members"].as_object().into_iter().flatten();
@@ -137,10 +138,9 @@ fn texts(model: &Value, operation: &str) -> Vec<(String, bool)> {
 }
 
 /// A request in which everything that must be named is named.
-fn request(model: &Value, stage: &Stage, operation: &str) -> Value {
-    let input = model["operations"][operation]["input"]["shape"].as_str().unwrap();
-    let mut request = least(model, input);
-    for (member, is_list) in texts(model, operation) {
+fn request(stage: &Stage, operation: &str) -> Value {
+    let mut request = least(&MODEL, MODEL["operations"][operation]["input"]["shape"].as_str().unwrap());
+    for (member, is_list) in texts(operation) {
         let is_asked = request.get(&member).is_some();
         if let Some(kind) = kind(operation, &member).filter(|_| is_asked) {
             let name = kind.names(stage).swap_remove(0);
@@ -169,11 +169,10 @@ fn outcome(stage: &mut Stage, operation: &str, input: &Value) -> (String, String
 
 #[test]
 fn everything_is_named_in_every_way_and_what_is_foreign_is_refused() {
-    let model: Value = serde_json::from_str(include_str!("../../../../models/ecs.json")).unwrap();
     let (mut asked, mut wrong) = (0, Vec::new());
     let names = ecs::Operation::ALL.iter().map(|operation| operation.name());
     for operation in names.filter(|operation| !has_no_engine(operation)) {
-        for (member, is_list) in texts(&model, operation) {
+        for (member, is_list) in texts(operation) {
             let Some(kind) = kind(operation, &member) else { continue };
             let mut told = Vec::new();
             let ways = kind.names(&Stage::new());
@@ -181,7 +180,7 @@ fn everything_is_named_in_every_way_and_what_is_foreign_is_refused() {
                 // Of a new world each, as one way to say it must not find what another has left.
                 let mut stage = Stage::new();
                 let name = kind.names(&stage).swap_remove(n);
-                let mut input = request(&model, &stage, operation);
+                let mut input = request(&stage, operation);
                 input[&member] = if is_list { json!([name]) } else { json!(name) };
                 let (code, words) = outcome(&mut stage, operation, &input);
                 if ["Identifier", "identifier", "in ARN"].iter().any(|lost| words.contains(lost)) {
@@ -195,7 +194,7 @@ fn everything_is_named_in_every_way_and_what_is_foreign_is_refused() {
             let mut stage = Stage::new();
             let long = kind.names(&stage).pop().unwrap();
             for (name, words) in kind.foreign(&long) {
-                let mut input = request(&model, &stage, operation);
+                let mut input = request(&stage, operation);
                 input[&member] = if is_list { json!([name]) } else { json!(name) };
                 let (code, said) = outcome(&mut stage, operation, &input);
                 if code != "InvalidParameterException" || !said.contains(words) {
@@ -211,13 +210,12 @@ fn everything_is_named_in_every_way_and_what_is_foreign_is_refused() {
 
 #[test]
 fn every_member_that_could_name_something_is_known() {
-    let model: Value = serde_json::from_str(include_str!("../../../../models/ecs.json")).unwrap();
     let names = ["arn", "cluster", "service", "task", "instance", "provider", "daemon"];
     let mut unknown = Vec::new();
     let operations = ecs::Operation::ALL.iter().map(|operation| operation.name());
     // What has no engine names nothing yet.
     for operation in operations.filter(|operation| !has_no_engine(operation)) {
-        for (member, _) in texts(&model, operation) {
+        for (member, _) in texts(operation) {
             let low = member.to_ascii_lowercase();
             let path = format!("{operation}.{member}");
             let known = kind(operation, &member).is_some() || OTHER.contains(&path.as_str());
