@@ -25,7 +25,11 @@ pub(crate) fn register(
     caller: &Caller,
     input: ecs::RegisterContainerInstanceRequest,
 ) -> Result<ecs::RegisterContainerInstanceResponse, Fault> {
-    let cluster = named::cluster(&desk.state, input.cluster.as_deref())?;
+    let cluster = named::any_cluster(&desk.state, input.cluster.as_deref())?;
+    if !cluster.active {
+        // Of this operation AWS says it with another code than of all others.
+        return Err(ecs::fault::client("The referenced cluster was inactive."));
+    }
     let again = match input.container_instance_arn.as_deref().filter(|arn| !arn.is_empty()) {
         None => None,
         Some(arn) => Some(known(&desk.state, cluster, arn)?.clone()),
