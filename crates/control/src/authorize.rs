@@ -94,6 +94,7 @@ fn node_may(state: &State, caller: &Caller, call: &Call) -> bool {
         }
         Call::Sts(_) | Call::Ec2(ec2::Request::DescribeVpcs(_)) => true,
         Call::Ecs(_) | Call::Ec2(_) | Call::Logs(_) | Call::Gantry(_) => false,
+        Call::Iam(_) | Call::Ssm(_) | Call::SecretsManager(_) | Call::Tagging(_) => false,
     }
 }
 

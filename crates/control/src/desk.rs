@@ -4,6 +4,7 @@ use model::change::Change;
 use model::instance::Instance;
 use model::project::Health;
 use model::row::Row;
+use model::secret::SecretChange;
 use model::service::Event;
 use model::service_revision::{ResolvedImage, is_digest};
 use model::state::Touched;
@@ -251,6 +252,8 @@ impl Desk {
         services.into_iter().for_each(|id| self.commit(Change::ServiceForgotten(id)));
         let definitions: Vec<_> = self.state.expired_definitions(self.now).take(SLICE).collect();
         definitions.into_iter().for_each(|id| self.commit(Change::TaskDefinitionForgotten(id)));
+        let secrets: Vec<_> = self.state.secrets.expired(self.now).take(SLICE).collect();
+        secrets.into_iter().for_each(|name| self.commit(Change::Secret(SecretChange::Deleted(name))));
         let lapsed = self.state.lapsed_tokens(self.now).take(SLICE);
         let tokens: Vec<_> = lapsed.map(|(cluster, token)| (cluster, token.into())).collect();
         tokens.into_iter().for_each(|(cluster, token)| self.commit(Change::ClientTokenLapsed { cluster, token }));

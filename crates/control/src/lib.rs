@@ -32,7 +32,7 @@ use model::{Ids, Millis, State};
 use sessions::Sessions;
 use std::collections::VecDeque;
 use wire::http::{Answer, Call};
-use wire::{Fault, ec2, ecs, gantry, logs, sts};
+use wire::{Fault, ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
 /// Names a request until it is answered; the shell chooses it.
 pub type Ticket = u64;
@@ -288,6 +288,12 @@ impl Control {
             Call::Sts(request) => sts::dispatch(self, caller, request).map(Answer::Sts),
             Call::Ec2(request) => ec2::dispatch(self, caller, request).map(Answer::Ec2),
             Call::Logs(request) => logs::dispatch(self, caller, request).map(Answer::Logs),
+            Call::Iam(request) => iam::dispatch(self, caller, request).map(Answer::Iam),
+            Call::Ssm(request) => ssm::dispatch(self, caller, request).map(Answer::Ssm),
+            Call::SecretsManager(request) => {
+                secretsmanager::dispatch(self, caller, request).map(Answer::SecretsManager)
+            }
+            Call::Tagging(request) => tagging::dispatch(self, caller, request).map(Answer::Tagging),
             Call::Gantry(request) => gantry::dispatch(self, caller, request).map(Answer::Gantry),
         }
     }

@@ -17,6 +17,8 @@ macro_rules! forward {
     };
 }
 
+mod companions;
+
 impl ecs::Ecs<Caller> for Control {
     forward! {
         create_cluster(ecs::CreateClusterRequest) -> ecs::CreateClusterResponse = cluster::create;

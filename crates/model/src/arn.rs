@@ -108,6 +108,22 @@ impl Scope<'_> {
         format!("arn:aws:logs:{}:{}:log-group:{name}", self.region, self.account)
     }
 
+    /// `arn:aws:iam::<account>:<kind><path><name>`: a role, a policy or an instance profile.
+    pub fn iam(&self, kind: &str, path: &str, name: &str) -> String {
+        format!("arn:aws:iam::{}:{kind}{path}{name}", self.account)
+    }
+
+    /// `arn:aws:ssm:…:parameter/<name>`; a name that begins with `/` stands there as it is.
+    pub fn parameter(&self, name: &str) -> String {
+        let name = name.strip_prefix('/').unwrap_or(name);
+        format!("arn:aws:ssm:{}:{}:parameter/{name}", self.region, self.account)
+    }
+
+    /// `arn:aws:secretsmanager:…:secret:<name>-<six characters>`.
+    pub fn secret(&self, name: &str, suffix: &str) -> String {
+        format!("arn:aws:secretsmanager:{}:{}:secret:{name}-{suffix}", self.region, self.account)
+    }
+
     /// `arn:aws:iam::<account>:root`, the operator.
     pub fn root(&self) -> String {
         format!("arn:aws:iam::{}:root", self.account)

@@ -5,9 +5,12 @@ use crate::account_setting::AccountSetting;
 use crate::capacity_provider::CapacityProvider;
 use crate::cluster::{Cluster, Tag};
 use crate::daemon_definition::DaemonDefinition;
+use crate::iam::IamChange;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Attribute, Instance, InstanceStatus};
 use crate::log::LogGroup;
+use crate::parameter::ParameterChange;
+use crate::secret::SecretChange;
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::{ResolvedImage, ServiceRevision};
@@ -201,6 +204,12 @@ pub enum Change {
     },
     /// A log group was deleted, with all that was kept of it.
     LogGroupDeleted(LogGroupId),
+    /// Something happened to a role, a policy or an instance profile.
+    Iam(Box<IamChange>),
+    /// Something happened to a parameter.
+    Parameter(ParameterChange),
+    /// Something happened to a secret.
+    Secret(SecretChange),
     /// A client token was used.
     ClientTokenUsed(Box<ClientToken>),
     /// A client token has lapsed.

@@ -5,6 +5,7 @@ use crate::change::ClientToken;
 use crate::ids::{ClusterId, RevisionId, ServiceId};
 use crate::needs::Needs;
 use crate::state::{Meta, State, Touched};
+use crate::{iam, parameter, secret};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ pub struct Row {
     pub key: Vec<u8>,
     /// JSON; `None`: gone.
     pub value: Option<Vec<u8>>,
+}
+
+impl Row {
+    pub(crate) fn of<T: Serialize>(kind: &'static str, key: &[u8], value: Option<&T>) -> Self {
+        Self { kind, key: key.to_vec(), value: encode(value) }
+    }
 }
 
 /// A row that cannot be read.
@@ -98,6 +105,9 @@ impl State {
             }
             Touched::Task(id) => (TASK, id.0.to_vec(), encode(self.tasks.get(id))),
             Touched::LogGroup(id) => (LOG_GROUP, id.0.to_vec(), encode(self.log_groups.get(id))),
+            Touched::Iam(row) => return self.iam.row(row),
+            Touched::Parameter(row) => return self.parameters.row(row),
+            Touched::Secret(row) => return self.secrets.row(row),
             Touched::ClientToken(cluster, token) => {
                 (CLIENT_TOKEN, token_key(*cluster, token), encode(self.client_token_row(*cluster, token)))
             }
@@ -123,6 +133,9 @@ impl State {
         touched.extend(self.service_deployments.keys().map(|(id, number)| Touched::ServiceDeployment(*id, *number)));
         touched.extend(self.tasks.keys().map(|id| Touched::Task(*id)));
         touched.extend(self.log_groups.keys().map(|id| Touched::LogGroup(*id)));
+        touched.extend(self.iam.rows().map(Touched::Iam));
+        touched.extend(self.parameters.rows().map(Touched::Parameter));
+        touched.extend(self.secrets.rows().map(Touched::Secret));
         let tokens = self.index.token_ages.iter();
         touched.extend(tokens.map(|(_, cluster, token)| Touched::ClientToken(*cluster, token.clone())));
         touched.iter().map(|touched| self.row(touched)).collect()
@@ -176,6 +189,13 @@ fn put(state: &mut State, kind: &str, value: &[u8]) -> Result<(), BadRow> {
         SERVICE_DEPLOYMENT => drop(state.put_service_deployment(decode(kind, value)?)),
         TASK => drop(state.put_task(decode(kind, value)?)),
         LOG_GROUP => drop(state.put_log_group(decode(kind, value)?)),
+        iam::ROLE => state.iam.load_role(decode(kind, value)?),
+        iam::POLICY => state.iam.load_policy(decode(kind, value)?),
+        iam::INSTANCE_PROFILE => state.iam.load_profile(decode(kind, value)?),
+        parameter::PARAMETER => state.parameters.load(decode(kind, value)?),
+        parameter::PARAMETER_VERSION => state.parameters.load_version(decode(kind, value)?),
+        secret::SECRET => state.secrets.put(decode(kind, value)?),
+        secret::SECRET_VERSION => state.secrets.put_version(decode(kind, value)?),
         CLIENT_TOKEN => drop(state.put_client_token(decode::<ClientToken>(kind, value)?)),
         _ => return Err(BadRow { kind: kind.to_owned(), message: "unknown kind of row".to_owned() }),
     }

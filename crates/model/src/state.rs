@@ -11,12 +11,15 @@ use crate::change::{Change, ClientToken};
 use crate::cluster::Cluster;
 use crate::daemon_definition::DaemonDefinition;
 use crate::group::Group;
+use crate::iam::{Iam, IamRow};
 use crate::id_map::IdMap;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
+use crate::parameter::{ParameterRow, Parameters};
 use crate::port::HostPort;
 use crate::room::Rooms;
+use crate::secret::{SecretRow, Secrets};
 use crate::service::{Event, Service};
 use crate::service_deployment::ServiceDeployment;
 use crate::service_revision::ServiceRevision;
@@ -92,6 +95,12 @@ pub struct State {
     pub tasks: IdMap<TaskId, Task>,
     /// All log groups.
     pub log_groups: BTreeMap<LogGroupId, LogGroup>,
+    /// Roles, policies and instance profiles.
+    pub iam: Iam,
+    /// All parameters.
+    pub parameters: Parameters,
+    /// All secrets.
+    pub secrets: Secrets,
     client_tokens: BTreeMap<(ClusterId, Box<str>), ClientToken>,
     pub(crate) index: Index,
 }
@@ -171,6 +180,12 @@ pub enum Touched {
     Task(TaskId),
     /// A log group.
     LogGroup(LogGroupId),
+    /// A role, a policy or an instance profile.
+    Iam(IamRow),
+    /// A parameter, or a version of one.
+    Parameter(ParameterRow),
+    /// A secret, or a version of one.
+    Secret(SecretRow),
     /// A client token.
     ClientToken(ClusterId, Box<str>),
 }
@@ -193,6 +208,9 @@ impl State {
             service_deployments: BTreeMap::new(),
             tasks: IdMap::default(),
             log_groups: BTreeMap::new(),
+            iam: Iam::default(),
+            parameters: Parameters::default(),
+            secrets: Secrets::default(),
             client_tokens: BTreeMap::new(),
             index: Index::default(),
         }
@@ -265,6 +283,9 @@ impl State {
             Change::LogGroupCreated(group) => self.put_log_group((**group).clone()),
             Change::LogGroupRetention { id, days } => self.keep_log_group(*id, *days),
             Change::LogGroupDeleted(id) => self.remove_log_group(*id),
+            Change::Iam(change) => vec![Touched::Iam(self.iam.apply(change))],
+            Change::Parameter(change) => self.parameters.apply(change).into_iter().map(Touched::Parameter).collect(),
+            Change::Secret(change) => self.secrets.apply(change).into_iter().map(Touched::Secret).collect(),
             Change::ClientTokenUsed(token) => self.put_client_token((**token).clone()),
             Change::ClientTokenLapsed { cluster, token } => self.forget_client_token(*cluster, token),
         }
@@ -458,6 +479,6 @@ impl State {
         let token = self.index.token_ages.first().map(|(at, ..)| at + CLIENT_TOKEN_MS);
         let service = self.index.inactive_services.first().map(|(at, _)| *at);
         let definition = self.index.deletions.first().map(|(at, _)| *at);
-        task.into_iter().chain(token).chain(service).chain(definition).min()
+        task.into_iter().chain(token).chain(service).chain(definition).chain(self.secrets.next_expiry()).min()
     }
 }

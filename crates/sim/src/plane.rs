@@ -335,6 +335,9 @@ impl World {
             Change::LogGroupCreated(group) => format!("LogGroupCreated {}", group.name),
             Change::LogGroupRetention { id, .. } => format!("LogGroupRetention {id}"),
             Change::LogGroupDeleted(id) => format!("LogGroupDeleted {id}"),
+            Change::Iam(_) | Change::Parameter(_) | Change::Secret(_) => {
+                model::project::history::told(change).kind.to_owned()
+            }
             Change::ClientTokenUsed(token) => format!("ClientTokenUsed {}", token.token),
             Change::ClientTokenLapsed { token, .. } => format!("ClientTokenLapsed {token}"),
         }

@@ -20,7 +20,7 @@ pub struct Fault {
 }
 
 /// Codes that any operation may answer: of the protocols, of authentication, and of the front of a service.
-const COMMON_CODES: [&str; 30] = [
+const COMMON_CODES: [&str; 31] = [
     "AccessDeniedException",
     "AuthFailure",
     "ClientException",
@@ -51,6 +51,7 @@ const COMMON_CODES: [&str; 30] = [
     "UnrecognizedClientException",
     "UnsupportedOperation",
     "ValidationError",
+    "ValidationException",
 ];
 
 impl Fault {
@@ -106,6 +107,15 @@ impl Fault {
             _ => return self,
         };
         self.code = Cow::Borrowed(code);
+        self
+    }
+
+    /// The fault with the code that Systems Manager uses for a value that is not allowed.
+    #[must_use]
+    pub fn in_ssm(mut self) -> Self {
+        if self.code == "InvalidParameterException" {
+            self.code = Cow::Borrowed("ValidationException");
+        }
         self
     }
 

@@ -6,7 +6,7 @@ mod decode;
 mod encode;
 mod route;
 
-use crate::{ec2, ecs, gantry, logs, sts};
+use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
 pub use adapt::adapt;
 pub use decode::decode;
@@ -69,11 +69,24 @@ pub enum Service {
     Ec2,
     /// CloudWatch Logs.
     Logs,
+    /// Identity and Access Management.
+    Iam,
+    /// The parameters of Systems Manager.
+    Ssm,
+    /// Secrets Manager.
+    SecretsManager,
+    /// The Resource Groups Tagging API.
+    Tagging,
     /// What Gantry itself adds.
     Gantry,
 }
 
 impl Service {
+    /// Whether requests are signed for us-east-1, wherever a deployment is.
+    pub const fn is_global(self) -> bool {
+        matches!(self, Self::Iam)
+    }
+
     /// The name in a signature's scope.
     pub const fn signing_name(self) -> &'static str {
         match self {
@@ -81,6 +94,10 @@ impl Service {
             Self::Sts => "sts",
             Self::Ec2 => "ec2",
             Self::Logs => "logs",
+            Self::Iam => "iam",
+            Self::Ssm => "ssm",
+            Self::SecretsManager => "secretsmanager",
+            Self::Tagging => "tagging",
             Self::Gantry => "gantry",
         }
     }
@@ -91,7 +108,7 @@ impl Service {
 pub enum Protocol {
     /// AWS JSON 1.1.
     Json11,
-    /// AWS query, as STS speaks it.
+    /// AWS query, as STS and IAM speak it.
     Query,
     /// EC2's dialect of query.
     Ec2Query,
@@ -108,6 +125,14 @@ pub enum Operation {
     Ec2(ec2::Operation),
     /// Of CloudWatch Logs.
     Logs(logs::Operation),
+    /// Of Identity and Access Management.
+    Iam(iam::Operation),
+    /// Of the parameters of Systems Manager.
+    Ssm(ssm::Operation),
+    /// Of Secrets Manager.
+    SecretsManager(secretsmanager::Operation),
+    /// Of the Resource Groups Tagging API.
+    Tagging(tagging::Operation),
     /// Of Gantry.
     Gantry(gantry::Operation),
 }
@@ -120,6 +145,10 @@ impl Operation {
             Self::Sts(_) => Service::Sts,
             Self::Ec2(_) => Service::Ec2,
             Self::Logs(_) => Service::Logs,
+            Self::Iam(_) => Service::Iam,
+            Self::Ssm(_) => Service::Ssm,
+            Self::SecretsManager(_) => Service::SecretsManager,
+            Self::Tagging(_) => Service::Tagging,
             Self::Gantry(_) => Service::Gantry,
         }
     }
@@ -128,7 +157,8 @@ impl Operation {
     pub const fn protocol(self) -> Protocol {
         match self {
             Self::Ecs(_) | Self::Logs(_) | Self::Gantry(_) => Protocol::Json11,
-            Self::Sts(_) => Protocol::Query,
+            Self::Ssm(_) | Self::SecretsManager(_) | Self::Tagging(_) => Protocol::Json11,
+            Self::Sts(_) | Self::Iam(_) => Protocol::Query,
             Self::Ec2(_) => Protocol::Ec2Query,
         }
     }
@@ -140,6 +170,10 @@ impl Operation {
             Self::Sts(operation) => operation.name(),
             Self::Ec2(operation) => operation.name(),
             Self::Logs(operation) => operation.name(),
+            Self::Iam(operation) => operation.name(),
+            Self::Ssm(operation) => operation.name(),
+            Self::SecretsManager(operation) => operation.name(),
+            Self::Tagging(operation) => operation.name(),
             Self::Gantry(operation) => operation.name(),
         }
     }
@@ -151,6 +185,10 @@ impl Operation {
             Self::Sts(operation) => operation.full_name(),
             Self::Ec2(operation) => operation.full_name(),
             Self::Logs(operation) => operation.full_name(),
+            Self::Iam(operation) => operation.full_name(),
+            Self::Ssm(operation) => operation.full_name(),
+            Self::SecretsManager(operation) => operation.full_name(),
+            Self::Tagging(operation) => operation.full_name(),
             Self::Gantry(operation) => operation.full_name(),
         }
     }
@@ -162,6 +200,10 @@ impl Operation {
             Self::Sts(operation) => operation.is_read_only(),
             Self::Ec2(operation) => operation.is_read_only(),
             Self::Logs(operation) => operation.is_read_only(),
+            Self::Iam(operation) => operation.is_read_only(),
+            Self::Ssm(operation) => operation.is_read_only(),
+            Self::SecretsManager(operation) => operation.is_read_only(),
+            Self::Tagging(operation) => operation.is_read_only(),
             Self::Gantry(operation) => operation.is_read_only(),
         }
     }
@@ -195,6 +237,14 @@ pub enum Call {
     Ec2(ec2::Request),
     /// To CloudWatch Logs.
     Logs(logs::Request),
+    /// To Identity and Access Management.
+    Iam(iam::Request),
+    /// To the parameters of Systems Manager.
+    Ssm(ssm::Request),
+    /// To Secrets Manager.
+    SecretsManager(secretsmanager::Request),
+    /// To the Resource Groups Tagging API.
+    Tagging(tagging::Request),
     /// To Gantry.
     Gantry(gantry::Request),
 }
@@ -207,6 +257,10 @@ impl Call {
             Self::Sts(request) => Operation::Sts(request.operation()),
             Self::Ec2(request) => Operation::Ec2(request.operation()),
             Self::Logs(request) => Operation::Logs(request.operation()),
+            Self::Iam(request) => Operation::Iam(request.operation()),
+            Self::Ssm(request) => Operation::Ssm(request.operation()),
+            Self::SecretsManager(request) => Operation::SecretsManager(request.operation()),
+            Self::Tagging(request) => Operation::Tagging(request.operation()),
             Self::Gantry(request) => Operation::Gantry(request.operation()),
         }
     }
@@ -228,6 +282,14 @@ pub enum Answer {
     Ec2(ec2::Response),
     /// From CloudWatch Logs.
     Logs(logs::Response),
+    /// From Identity and Access Management.
+    Iam(iam::Response),
+    /// From the parameters of Systems Manager.
+    Ssm(ssm::Response),
+    /// From Secrets Manager.
+    SecretsManager(secretsmanager::Response),
+    /// From the Resource Groups Tagging API.
+    Tagging(tagging::Response),
     /// From Gantry.
     Gantry(gantry::Response),
 }

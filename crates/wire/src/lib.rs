@@ -20,7 +20,7 @@ pub mod xml;
 
 pub use closed_enum::ClosedEnum;
 pub use fault::Fault;
-pub use generated::{ec2, ecs, gantry, logs, sts};
+pub use generated::{ec2, ecs, gantry, iam, logs, resourcegroupstaggingapi as tagging, secretsmanager, ssm, sts};
 pub use json::{FromJson, JsonWriter, Members, ToJson};
 pub use path::Path;
 pub use timestamp::Timestamp;

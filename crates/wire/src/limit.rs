@@ -146,6 +146,126 @@ pub fn metric_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
     characters(text, |letter| !":*$".contains(letter), "anything but : * and $", at)
 }
 
+/// `[\w]+`
+pub fn word_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| letter.is_ascii_alphanumeric() || letter == '_', "letters, digits and _", at)
+}
+
+/// `[\w+=,.@-]+`
+pub fn iam_name_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_+=,.@-".contains(letter);
+    characters(text, allowed, "letters, digits and _ + = , . @ -", at)
+}
+
+/// `((/[A-Za-z0-9\.,\+@=_-]+)*)/`
+pub fn iam_policy_path(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    iam_path(text, at)?;
+    iam_name_text(&text.replace('/', ""), at)?;
+    if text.contains("//") {
+        return Err(at.invalid(format_args!("a path has no empty parts, got {text:?}")));
+    }
+    Ok(())
+}
+
+/// `(/)|(/[\u0021-\u007E]+/)`
+pub fn iam_path(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    iam_path_prefix(text, at)?;
+    if !text.ends_with('/') {
+        return Err(at.invalid(format_args!("a path begins and ends with /, got {text:?}")));
+    }
+    Ok(())
+}
+
+/// `/[\u0021-\u007F]*`
+pub fn iam_path_prefix(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| ('!'..='\u{7f}').contains(&letter), "printable ASCII characters without spaces", at)?;
+    if !text.starts_with('/') {
+        return Err(at.invalid(format_args!("a path begins with /, got {text:?}")));
+    }
+    Ok(())
+}
+
+/// `[\u0020-\u00FF]+`
+pub fn latin_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| (' '..='\u{ff}').contains(&letter), "characters of Latin 1", at)
+}
+
+/// `[\u0009\u000A\u000D\u0020-\u00FF]+`, with or without `\u007F-\u00A0`.
+pub fn latin_lines(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let allowed = |letter: char| matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{ff}');
+    characters(text, allowed, "characters of Latin 1 and line ends", at)
+}
+
+/// `[\s\S]*`
+pub fn any_text(_: &str, _: &Path<'_>) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// `^(tag:.+|Name|Type|KeyId|Path|Label|Tier|DataType)$`
+pub fn parameter_filter_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let known = ["Name", "Type", "KeyId", "Path", "Label", "Tier", "DataType"];
+    if known.contains(&text) || text.strip_prefix("tag:").is_some_and(|key| !key.is_empty()) {
+        return Ok(());
+    }
+    Err(at.invalid(format_args!("use tag:<key> or one of {}, got {text:?}", known.join(", "))))
+}
+
+/// `^([a-zA-Z0-9:/_-]+)$`
+pub fn kms_key_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(
+        text,
+        |letter| letter.is_ascii_alphanumeric() || ":/_-".contains(letter),
+        "letters, digits and : / _ -",
+        at,
+    )
+}
+
+/// `[0-9A-Za-z\-\_]+`
+pub fn rotation_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| letter.is_ascii_alphanumeric() || "-_".contains(letter), "letters, digits and - _", at)
+}
+
+/// `[0-9A-Za-z\(\)#\?\*\-\/, ]+`
+pub fn schedule_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "()#?*-/, ".contains(letter);
+    characters(text, allowed, "what schedules are written with", at)
+}
+
+/// `[0-9]+h`
+pub fn hours_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let digits = text.strip_suffix('h').filter(|digits| !digits.is_empty());
+    digits.map_or_else(
+        || Err(at.invalid(format_args!("use hours such as 3h, got {text:?}"))),
+        |text| self::digits(text, at),
+    )
+}
+
+/// `^\!?[a-zA-Z0-9 :_@\/\+\=\.\-\!]*$`
+pub fn secret_filter_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || " :_@/+=.-!".contains(letter);
+    characters(text, allowed, "letters, digits, spaces and : _ @ / + = . - !", at)
+}
+
+/// `^([a-z]+-)+\d+$`
+pub fn region_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    characters(text, allowed, "a region such as us-east-1", at)
+}
+
+/// `^[a-zA-Z0-9\-]+$`
+pub fn secret_label_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    characters(text, |letter| letter.is_ascii_alphanumeric() || letter == '-', "letters, digits and -", at)
+}
+
+/// `v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`
+pub fn policy_version_text(text: &str, at: &Path<'_>) -> Result<(), Fault> {
+    let number = text.strip_prefix('v').map(|rest| rest.split('.').next().unwrap_or(rest));
+    match number {
+        Some(number) if !number.starts_with('0') && number.parse::<u32>().is_ok() => Ok(()),
+        _ => Err(at.invalid(format_args!("a version of a policy is v1, v2 and so on, got {text:?}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

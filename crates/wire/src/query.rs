@@ -1,8 +1,9 @@
-//! Reading shapes from the forms of the query protocols (`Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1`). Only the rules of
-//! EC2 are known: lists are numbered directly below their name. Never fails on unknown parameters.
+//! Reading shapes from the forms of the query protocols (`Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1`). EC2 numbers lists
+//! directly below their name, the others below `member` (`TagKeys.member.1=a`). Never fails on unknown parameters.
 
 use std::collections::BTreeMap;
 
+use crate::closed_enum::ClosedEnum;
 use crate::fault::Fault;
 use crate::path::Path;
 
@@ -134,8 +135,19 @@ impl FromQuery for bool {
     }
 }
 
+impl<T: ClosedEnum> FromQuery for T {
+    fn from_query(params: &Params, name: &str) -> Result<Option<Self>, Fault> {
+        let Some(text) = params.get(name) else { return Ok(None) };
+        let unknown =
+            || Path::root().member(name).invalid(format_args!("use one of {}, got {text:?}", T::NAMES.join(", ")));
+        T::find(text).map(Some).ok_or_else(unknown)
+    }
+}
+
 impl<T: FromQuery> FromQuery for Vec<T> {
     fn from_query(params: &Params, name: &str) -> Result<Option<Self>, Fault> {
+        let below_member = format!("{name}.member");
+        let name = if params.below(&below_member).next().is_some() { &below_member } else { name };
         let mut indexes: Vec<u32> =
             params.below(name).filter_map(|rest| rest.split('.').next()?.parse().ok()).collect();
         indexes.sort_unstable();
@@ -187,6 +199,14 @@ mod tests {
         assert_eq!(form_decoded("%4"), "%4");
         assert_eq!(form_decoded("%zz%41"), "%zzA");
         assert_eq!(form_decoded("%ff"), "\u{fffd}");
+    }
+
+    #[test]
+    fn lists_are_numbered_below_member_too() -> Result<(), Fault> {
+        let params = Params::parse("Keys.member.2=b&Keys.member.1=a&Empty=");
+        assert_eq!(Vec::<String>::from_query(&params, "Keys")?, Some(vec!["a".into(), "b".into()]));
+        assert_eq!(Vec::<String>::from_query(&params, "Empty")?, None);
+        Ok(())
     }
 
     #[test]

@@ -101,6 +101,24 @@ macro_rules! xml_structure {
         pub struct $name { $(pub $field: $type,)* }
 
         impl $crate::xml::ToXml for $name {
+            fn write_xml(&self, _out: &mut $crate::xml::XmlWriter) {
+                $(_out.$kind($wire, &self.$field);)*
+            }
+        }
+    };
+}
+
+/// A structure that both hold; its limits are those of requests.
+macro_rules! query_and_xml_structure {
+    ($(#[$attribute:meta])* pub struct $name:ident {
+        $(pub $field:ident: $type:ty = $kind:ident($wire:literal $(, $limit:path)?),)*
+    }) => {
+        $crate::tables::query_structure! {
+            $(#[$attribute])*
+            pub struct $name { $(pub $field: $type = $kind($wire $(, $limit)?),)* }
+        }
+
+        impl $crate::xml::ToXml for $name {
             fn write_xml(&self, out: &mut $crate::xml::XmlWriter) {
                 $(out.$kind($wire, &self.$field);)*
             }
@@ -122,4 +140,4 @@ macro_rules! masked_debug {
     };
 }
 
-pub(crate) use {closed_enum, masked_debug, query_structure, structure, xml_structure};
+pub(crate) use {closed_enum, masked_debug, query_and_xml_structure, query_structure, structure, xml_structure};

@@ -15,6 +15,8 @@ pub trait ToXml {
 /// Builds one XML document.
 pub struct XmlWriter {
     writer: Writer<Vec<u8>>,
+    /// What an item of a list is called.
+    item: &'static str,
 }
 
 impl std::fmt::Debug for XmlWriter {
@@ -33,7 +35,12 @@ impl XmlWriter {
     /// A document with its declaration.
     pub fn new() -> Self {
         let declaration = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-        Self { writer: Writer::new(declaration.to_vec()) }
+        Self { writer: Writer::new(declaration.to_vec()), item: "item" }
+    }
+
+    /// A document whose lists have items of that name.
+    pub fn with_items(item: &'static str) -> Self {
+        Self { item, ..Self::new() }
     }
 
     /// The document's bytes.
@@ -90,6 +97,18 @@ impl XmlWriter {
     }
 }
 
+impl XmlWriter {
+    /// As [`XmlWriter::optional`]: limits are checked when reading.
+    pub fn optional_limited<T: ToXml>(&mut self, name: &str, value: &Option<T>) {
+        self.optional(name, value);
+    }
+
+    /// As [`XmlWriter::required`]: limits are checked when reading.
+    pub fn required_limited<T: ToXml>(&mut self, name: &str, value: &T) {
+        self.required(name, value);
+    }
+}
+
 impl ToXml for String {
     fn write_xml(&self, out: &mut XmlWriter) {
         out.text(self);
@@ -117,7 +136,7 @@ impl ToXml for Timestamp {
 impl<T: ToXml> ToXml for Vec<T> {
     fn write_xml(&self, out: &mut XmlWriter) {
         for item in self {
-            out.required("item", item);
+            out.required(out.item, item);
         }
     }
 }

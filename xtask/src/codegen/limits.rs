@@ -11,7 +11,7 @@ use super::names;
 
 /// The patterns that occur, and the function of `wire::limit` that knows the same characters. An unknown pattern stops the
 /// generator: guessing would let through what AWS refuses.
-const PATTERNS: [(&str, &str); 13] = [
+const PATTERNS: [(&str, &str); 33] = [
     (r"[a-zA-Z0-9\.\*\-]+", "instance_type_text"),
     (r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)", "tag_text"),
     (r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$", "tag_text"),
@@ -25,6 +25,26 @@ const PATTERNS: [(&str, &str); 13] = [
     (r"[\w+=/:,.@-]*", "resource_name"),
     (r"[^:*]*", "log_stream_text"),
     (r"[^:*$]*", "metric_text"),
+    (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", "tag_text"),
+    (r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+", "tag_text"),
+    (r"[\w]+", "word_text"),
+    (r"[\w+=,.@-]+", "iam_name_text"),
+    (r"((/[A-Za-z0-9\.,\+@=_-]+)*)/", "iam_policy_path"),
+    (r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)", "iam_path"),
+    (r"\u002F[\u0021-\u007F]*", "iam_path_prefix"),
+    (r"[\u0020-\u00FF]+", "latin_text"),
+    (r"[\u0009\u000A\u000D\u0020-\u00FF]+", "latin_lines"),
+    (r"[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*", "latin_lines"),
+    (r"[\s\S]*", "any_text"),
+    (r"^(tag:.+|Name|Type|KeyId|Path|Label|Tier|DataType)$", "parameter_filter_text"),
+    (r"^([a-zA-Z0-9:/_-]+)$", "kms_key_text"),
+    (r"[0-9A-Za-z\-\_]+", "rotation_text"),
+    (r"[0-9A-Za-z\(\)#\?\*\-\/, ]+", "schedule_text"),
+    (r"[0-9]+h", "hours_text"),
+    (r"^\!?[a-zA-Z0-9 :_@\/\+\=\.\-\!]*$", "secret_filter_text"),
+    (r"^([a-z]+-)+\d+$", "region_text"),
+    (r"^[a-zA-Z0-9\-]+$", "secret_label_text"),
+    (r"v[1-9][0-9]*(\.[A-Za-z0-9-]*)?", "policy_version_text"),
 ];
 
 /// Whether a member of this shape needs a check. Structures check their own members while they are read.

@@ -38,10 +38,32 @@ struct Service {
     additions: Option<&'static str>,
 }
 
-const SERVICES: [Service; 5] = [
+const SERVICES: [Service; 9] = [
     Service { name: "ecs", handler: "Ecs", operations: None, additions: Some("ecs-gantry-members.json") },
     Service { name: "gantry", handler: "Gantry", operations: None, additions: None },
+    Service { name: "iam", handler: "Iam", operations: None, additions: None },
     Service { name: "logs", handler: "Logs", operations: None, additions: None },
+    Service { name: "resourcegroupstaggingapi", handler: "Tagging", operations: None, additions: None },
+    Service { name: "secretsmanager", handler: "SecretsManager", operations: None, additions: None },
+    Service {
+        name: "ssm",
+        handler: "Ssm",
+        operations: Some(&[
+            "AddTagsToResource",
+            "DeleteParameter",
+            "DeleteParameters",
+            "DescribeParameters",
+            "GetParameter",
+            "GetParameterHistory",
+            "GetParameters",
+            "GetParametersByPath",
+            "LabelParameterVersion",
+            "ListTagsForResource",
+            "PutParameter",
+            "RemoveTagsFromResource",
+        ]),
+        additions: None,
+    },
     Service { name: "sts", handler: "Sts", operations: Some(&["GetCallerIdentity"]), additions: None },
     Service {
         name: "ec2",
@@ -51,6 +73,7 @@ const SERVICES: [Service; 5] = [
             "DescribeNetworkInterfaces",
             "DescribeSecurityGroups",
             "DescribeSubnets",
+            "DescribeVpcAttribute",
             "DescribeVpcs",
         ]),
         additions: None,

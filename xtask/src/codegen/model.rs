@@ -32,7 +32,7 @@ pub struct Model {
     pub from_requests: BTreeSet<String>,
     /// Shapes that a response can contain.
     pub from_responses: BTreeSet<String>,
-    /// Exceptions that the kept operations declare: name, HTTP status, extra members.
+    /// Exceptions that the kept operations declare: code, HTTP status, extra members.
     pub exceptions: BTreeMap<String, Exception>,
 }
 
@@ -107,21 +107,25 @@ impl Model {
         let metadata = object(&document, "metadata")?;
         let protocol = match text(metadata, "protocol")? {
             "json" => Protocol::Json,
+            _ if texts(metadata, "protocols").iter().any(|other| other == "json") => Protocol::Json,
             "query" => Protocol::Query,
             "ec2" => Protocol::Ec2,
             other => bail!("no generator for protocol {other}"),
         };
         let optional = |key: &str| text(metadata, key).unwrap_or_default().to_owned();
         let raw_shapes = object(&document, "shapes")?;
-        let operations = operations(object(&document, "operations")?, wanted)?;
+        let mut operations = operations(object(&document, "operations")?, wanted)?;
         let mut shapes = BTreeMap::new();
         let inputs = operations.iter().map(|operation| &operation.input);
         let from_requests = reach(raw_shapes, inputs, &mut shapes)?;
         let outputs = operations.iter().map(|operation| &operation.output);
         let from_responses = reach(raw_shapes, outputs, &mut shapes)?;
-        let exceptions = exceptions(raw_shapes, &operations)?;
+        let exceptions = exceptions(raw_shapes, &mut operations, protocol)?;
         let extras = exceptions.values().flat_map(|one| &one.members);
         reach(raw_shapes, extras.map(|extra| &extra.shape), &mut shapes)?;
+        let from_requests = from_requests.into_iter().map(|name| type_name(&shapes, name)).collect();
+        let from_responses = from_responses.into_iter().map(|name| type_name(&shapes, name)).collect();
+        capitalise(&mut shapes);
         for name in shapes.keys() {
             refuse_recursion(&shapes, name)?;
         }
@@ -249,16 +253,25 @@ fn operation(name: &str, raw: &Value) -> anyhow::Result<Operation> {
 
 fn exceptions(
     raw_shapes: &Map<String, Value>,
-    operations: &[Operation],
+    operations: &mut [Operation],
+    protocol: Protocol,
 ) -> anyhow::Result<BTreeMap<String, Exception>> {
     let mut exceptions = BTreeMap::new();
-    for name in operations.iter().flat_map(|operation| &operation.errors) {
+    for name in operations.iter_mut().flat_map(|operation| operation.errors.iter_mut()) {
         let raw = raw_shapes.get(name).and_then(Value::as_object).with_context(|| format!("no exception {name}"))?;
         let mut members = structure_members(raw)?;
         members.retain(|member| !member.name.eq_ignore_ascii_case("message"));
-        let status = if flag(raw, "fault") { 500 } else { 400 };
+        let mut status = if flag(raw, "fault") { 500 } else { 400 };
+        // The query protocols have codes and statuses that are not the shapes' names.
+        let worded = raw.get("error").filter(|_| protocol != Protocol::Json).and_then(Value::as_object);
+        if let Some(worded) = worded {
+            text(worded, "code")?.clone_into(name);
+            let said = worded.get("httpStatusCode").and_then(Value::as_u64);
+            status = u16::try_from(said.context("an error without a status")?)?;
+        }
         exceptions.insert(name.clone(), Exception { status, members });
     }
+    operations.iter_mut().for_each(|operation| operation.errors.sort());
     Ok(exceptions)
 }
 
@@ -287,6 +300,38 @@ fn reach<'a>(
         shapes.insert(name, shape);
     }
     Ok(seen)
+}
+
+/// The name of a shape; that of an enum begins as names of Rust's types do.
+fn type_name(shapes: &BTreeMap<String, Shape>, name: String) -> String {
+    match shapes.get(&name).map(|shape| &shape.kind) {
+        Some(Kind::Enum(_)) => name[..1].to_ascii_uppercase() + &name[1..],
+        _ => name,
+    }
+}
+
+/// Enums get such names; the wire never sees them.
+fn capitalise(shapes: &mut BTreeMap<String, Shape>) {
+    let is_enum = |(_, shape): &(&String, &Shape)| matches!(shape.kind, Kind::Enum(_));
+    let enums = shapes.iter().filter(is_enum).map(|(name, _)| (name.clone(), type_name(shapes, name.clone())));
+    let renamed: BTreeMap<String, String> = enums.filter(|(name, new)| name != new).collect();
+    for shape in shapes.values_mut() {
+        let named: Vec<&mut String> = match &mut shape.kind {
+            Kind::Structure(members) => members.iter_mut().map(|member| &mut member.shape).collect(),
+            Kind::List { member, .. } => vec![member],
+            Kind::Map { value } => vec![value],
+            _ => Vec::new(),
+        };
+        for name in named {
+            if let Some(new) = renamed.get(name) {
+                name.clone_from(new);
+            }
+        }
+    }
+    for (name, new) in renamed {
+        let shape = shapes.remove(&name);
+        shapes.extend(shape.map(|shape| (new, shape)));
+    }
 }
 
 /// No shape of today's models contains itself. One that does needs a box, and a bound on depth, before it is generated.
@@ -330,7 +375,8 @@ fn shape(raw: &Map<String, Value>) -> anyhow::Result<Shape> {
         },
         "map" => Kind::Map { value: element("value")? },
         "string" if raw.contains_key("enum") => Kind::Enum(texts(raw, "enum")),
-        "string" => Kind::String,
+        // Base64 text, as JSON has it.
+        "string" | "blob" => Kind::String,
         "integer" => Kind::Integer,
         "long" => Kind::Long,
         "double" => Kind::Double,
@@ -338,7 +384,9 @@ fn shape(raw: &Map<String, Value>) -> anyhow::Result<Shape> {
         "timestamp" => Kind::Timestamp,
         other => bail!("no generator for type {other}"),
     };
-    let number = |key: &str| raw.get(key).and_then(Value::as_f64);
+    let is_blob = text(raw, "type")? == "blob";
+    // Limits of bytes are not those of their text.
+    let number = |key: &str| raw.get(key).and_then(Value::as_f64).filter(|_| !is_blob);
     let limits =
         Limits { min: number("min"), max: number("max"), pattern: text(raw, "pattern").ok().map(str::to_owned) };
     Ok(Shape { kind, sensitive: flag(raw, "sensitive"), limits })

@@ -15,7 +15,9 @@ pub fn table(model: &Model, name: &str, handler: &str) -> anyhow::Result<String>
     let mut rows = String::new();
     for operation in &model.operations {
         let wrapper = operation.result_wrapper.as_deref();
-        if model.protocol == Protocol::Query && wrapper != Some(&format!("{}Result", operation.name)) {
+        let empty = matches!(&model.shape(&operation.output)?.kind, Kind::Structure(members) if members.is_empty());
+        let usual = wrapper == Some(&format!("{}Result", operation.name)) || (empty && wrapper.is_none());
+        if model.protocol == Protocol::Query && !usual {
             bail!("{} has an unusual wrapper of its result", operation.name);
         }
         types.insert(operation.input.clone());

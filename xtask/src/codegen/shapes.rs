@@ -77,7 +77,8 @@ fn macro_for(model: &Model, name: &str) -> anyhow::Result<&'static str> {
     match (model.from_requests.contains(name), model.from_responses.contains(name)) {
         (true, false) => Ok("query_structure"),
         (false, true) => Ok("xml_structure"),
-        _ => bail!("{name} is in requests and in answers of a query protocol"),
+        (true, true) if model.protocol == Protocol::Query => Ok("query_and_xml_structure"),
+        _ => bail!("{name} is in requests and in answers of EC2's dialect"),
     }
 }
 
@@ -151,7 +152,7 @@ fn wire_name(model: &Model, member: &Member, table: &str) -> anyhow::Result<Stri
                     Protocol::Ec2 => "item",
                     _ => "member",
                 };
-                if protocol != Protocol::Ec2 || item_name.as_deref() != Some(usual) {
+                if item_name.as_deref().unwrap_or("member") != usual {
                     bail!("no generator for the list {} in an answer", member.name);
                 }
             }

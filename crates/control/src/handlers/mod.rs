@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod explain;
 pub(crate) mod gantry;
+pub(crate) mod iam;
 pub(crate) mod instance;
 pub(crate) mod log_group;
 pub(crate) mod network;
@@ -46,6 +47,31 @@ pub(crate) fn tags(wire: Option<Vec<ecs::Tag>>) -> Result<Vec<Tag>, Fault> {
             return Err(Fault::invalid_parameter(format!("Duplicate tag keys found: {key:?}.")));
         }
         tags.push(Tag { key: key.into(), value: tag.value.unwrap_or_default().into() });
+    }
+    Ok(tags)
+}
+
+/// Tags after others were put: unique keys, none of AWS's reserved prefix. `Err` says what is wrong.
+pub(crate) fn merged(before: &[Tag], put: impl Iterator<Item = (String, String)>) -> Result<Vec<Tag>, String> {
+    let (mut tags, mut keys) = (before.to_vec(), Vec::new());
+    for (key, value) in put {
+        if key.is_empty() {
+            return Err("Tag keys cannot be empty.".to_owned());
+        }
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(format!("Tag key {key:?} uses the reserved prefix aws:."));
+        }
+        if keys.contains(&key) {
+            return Err(format!("Duplicate tag keys found: {key:?}."));
+        }
+        match tags.iter_mut().find(|tag| *tag.key == *key) {
+            Some(tag) => tag.value = value.into(),
+            None => tags.push(Tag { key: key.as_str().into(), value: value.into() }),
+        }
+        keys.push(key);
+    }
+    if tags.len() > TAGS_MAX {
+        return Err(format!("A resource may have at most {TAGS_MAX} tags."));
     }
     Ok(tags)
 }

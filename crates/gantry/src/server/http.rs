@@ -107,9 +107,8 @@ async fn decide(
         Ok(target) => target,
         Err((protocol, fault)) => return wire::http::encode(protocol, Err(fault), request_id),
     };
-    let call = keys
-        .verify(request, target.service.signing_name())
-        .and_then(|caller| Ok((caller, wire::http::decode(request, target)?)));
+    let call =
+        keys.verify(request, target.service).and_then(|caller| Ok((caller, wire::http::decode(request, target)?)));
     let answer = match call {
         Ok((caller, call)) if is_plan(request, &call) => plan(core, caller, call).await,
         Ok((caller, Call::Logs(request))) => logs.answer(caller, request, received).await.map(Answer::Logs),

@@ -6,8 +6,11 @@ use control::{Caller, Principal};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use wire::Fault;
-use wire::http::HttpRequest;
+use wire::http::{HttpRequest, Service};
 use wire::sigv4::{self, Key, Secret, SigningKeys};
+
+/// Where requests to services are signed that are nowhere in particular.
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// The keys of a deployment.
 pub struct Keys {
@@ -25,13 +28,14 @@ impl Keys {
     }
 
     /// Who signed `request`, for which service.
-    pub fn verify(&self, request: &HttpRequest<'_>, service: &str) -> Result<Caller, Fault> {
+    pub fn verify(&self, request: &HttpRequest<'_>, service: Service) -> Result<Caller, Fault> {
         let lookup = |access_key: &str| self.known.get(access_key).map(|(key, _)| key.clone());
         let verified = {
             let mut signing = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
             sigv4::verify(request, wall_ms() / 1000, &lookup, &mut signing)?
         };
-        verified.scoped_to(&self.region, service)?;
+        let global = service.is_global() && verified.region == GLOBAL_REGION;
+        verified.scoped_to(if global { GLOBAL_REGION } else { &self.region }, service.signing_name())?;
         let principal = self.known.get(&verified.access_key).map_or(Principal::Node, |(_, principal)| *principal);
         Ok(Caller { principal, access_key: verified.access_key })
     }

@@ -40,7 +40,7 @@ pub async fn upgrade(mut request: Request<Incoming>, core: &Handle, keys: &Keys)
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or("").to_owned());
     let plain =
         HttpRequest { method: request.method().as_str(), path: &path, query: &query, headers: &headers, body: &[] };
-    let caller = match keys.verify(&plain, "ecs") {
+    let caller = match keys.verify(&plain, wire::http::Service::Ecs) {
         Ok(caller) => caller,
         Err(fault) => return fault_reply(fault, &request_id),
     };

@@ -109,3 +109,14 @@ fn task_sets_share_a_service_and_one_takes_over() {
     python(&gantry, "task_sets.py");
     gantry.take_down();
 }
+
+#[test]
+fn roles_policies_and_instance_profiles_are_kept() {
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    python(&gantry, "iam.py");
+    gantry.kill("control");
+    gantry.start("control");
+    python(&gantry, "iam_kept.py");
+    gantry.take_down();
+}

@@ -39,8 +39,54 @@ resource "aws_ecs_cluster_capacity_providers" "blue" {
     weight            = 100
   }
 }
+data "aws_iam_policy_document" "tasks" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+}
+resource "aws_iam_role" "task" {
+  name                 = "web-task"
+  path                 = "/web/"
+  description          = "Runs ${var.command}"
+  max_session_duration = 3600 * var.wanted
+  assume_role_policy   = data.aws_iam_policy_document.tasks.json
+  tags                 = { team = "blue", wanted = var.wanted }
+}
+resource "aws_iam_role_policy" "read" {
+  name   = "read"
+  role   = aws_iam_role.task.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = ["s3:GetObject"], Resource = "*" }] })
+}
+resource "aws_iam_policy" "write" {
+  name        = "write"
+  path        = "/web/"
+  description = "Writes"
+  policy      = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "arn:aws:s3:::web-${var.wanted}/*" }] })
+  tags        = { wanted = var.wanted }
+}
+resource "aws_iam_role_policy_attachment" "execution" {
+  role       = aws_iam_role.task.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
+resource "aws_iam_role_policy_attachment" "write" {
+  role       = aws_iam_role.task.name
+  policy_arn = aws_iam_policy.write.arn
+}
+resource "aws_iam_instance_profile" "hosts" {
+  name = "hosts"
+  role = aws_iam_role.task.name
+}
+data "aws_iam_policy" "execution" {
+  arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
 resource "aws_ecs_task_definition" "web" {
   family                   = "web"
+  execution_role_arn       = aws_iam_role.task.arn
+  task_role_arn            = aws_iam_role.task.arn
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = "256"

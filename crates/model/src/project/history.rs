@@ -1,6 +1,9 @@
 //! A change as people read it in the history: what kind, of what, and the words that matter.
 
 use crate::change::Change;
+use crate::iam::IamChange;
+use crate::parameter::ParameterChange;
+use crate::secret::SecretChange;
 
 /// One change, told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +111,40 @@ pub fn told(change: &Change) -> Told {
             ("LogGroupRetention", id.to_string(), kept)
         }
         Change::LogGroupDeleted(id) => ("LogGroupDeleted", id.to_string(), String::new()),
+        Change::Iam(change) => {
+            let (kind, name) = told_of_iam(change);
+            (kind, name.to_owned(), String::new())
+        }
+        Change::Parameter(change) => match change {
+            ParameterChange::Put(version) => ("ParameterPut", version.name.to_string(), version.number.to_string()),
+            ParameterChange::Deleted(name) => ("ParameterDeleted", name.to_string(), String::new()),
+            ParameterChange::Tagged(name, tags) => {
+                ("ParameterTagged", name.to_string(), format!("{} tags", tags.len()))
+            }
+        },
+        Change::Secret(change) => match change {
+            SecretChange::Put(secret) => {
+                let shown = if secret.deleted.is_some() { "to be deleted" } else { "" };
+                ("SecretPut", secret.name.to_string(), shown.to_owned())
+            }
+            SecretChange::VersionPut(version) => ("SecretVersionPut", version.name.to_string(), version.id.to_string()),
+            SecretChange::Deleted(name) => ("SecretDeleted", name.to_string(), String::new()),
+        },
         Change::ClientTokenUsed(token) => ("ClientTokenUsed", token.token.to_string(), String::new()),
         Change::ClientTokenLapsed { token, .. } => ("ClientTokenLapsed", token.to_string(), String::new()),
     };
     Told { kind, subject, detail }
+}
+
+fn told_of_iam(change: &IamChange) -> (&'static str, &str) {
+    match change {
+        IamChange::RolePut(role) => ("RolePut", &role.name),
+        IamChange::RoleDeleted(name) => ("RoleDeleted", name),
+        IamChange::PolicyPut(policy) => ("PolicyPut", &policy.name),
+        IamChange::PolicyDeleted(name) => ("PolicyDeleted", name),
+        IamChange::InstanceProfilePut(profile) => ("InstanceProfilePut", &profile.name),
+        IamChange::InstanceProfileDeleted(name) => ("InstanceProfileDeleted", name),
+    }
 }
 
 /// How many tasks it wants, and where it stands.

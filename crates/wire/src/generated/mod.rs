@@ -5,5 +5,9 @@
 pub mod ec2;
 pub mod ecs;
 pub mod gantry;
+pub mod iam;
 pub mod logs;
+pub mod resourcegroupstaggingapi;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;

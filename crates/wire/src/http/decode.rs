@@ -3,7 +3,7 @@
 use super::{Call, HttpRequest, Operation, Target};
 use crate::fault::Fault;
 use crate::query::Params;
-use crate::{ec2, ecs, gantry, logs, sts};
+use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
 /// Reads and checks the request.
 pub fn decode(request: &HttpRequest<'_>, target: Target) -> Result<Call, Fault> {
@@ -11,6 +11,14 @@ pub fn decode(request: &HttpRequest<'_>, target: Target) -> Result<Call, Fault> 
         Operation::Ecs(operation) => ecs::Request::decode(operation, request.body).map(Call::Ecs),
         Operation::Logs(operation) => logs::Request::decode(operation, request.body).map(Call::Logs),
         Operation::Gantry(operation) => gantry::Request::decode(operation, request.body).map(Call::Gantry),
+        Operation::Ssm(operation) => {
+            ssm::Request::decode(operation, request.body).map(Call::Ssm).map_err(Fault::in_ssm)
+        }
+        Operation::SecretsManager(operation) => {
+            secretsmanager::Request::decode(operation, request.body).map(Call::SecretsManager)
+        }
+        Operation::Tagging(operation) => tagging::Request::decode(operation, request.body).map(Call::Tagging),
+        Operation::Iam(operation) => iam::Request::decode(operation, &form(request)).map(Call::Iam),
         Operation::Sts(operation) => sts::Request::decode(operation, &form(request)).map(Call::Sts),
         Operation::Ec2(operation) => ec2::Request::decode(operation, &form(request)).map(Call::Ec2),
     }

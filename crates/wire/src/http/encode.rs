@@ -4,7 +4,7 @@ use super::{Answer, HttpResponse, Protocol, adapt};
 use crate::fault::Fault;
 use crate::json::{JsonWriter, ToJson};
 use crate::xml::XmlWriter;
-use crate::{ec2, sts};
+use crate::{ec2, iam, sts};
 
 /// Writes an answer, or a fault in the protocol's words.
 pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &str) -> HttpResponse {
@@ -12,13 +12,23 @@ pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &st
         Ok(Answer::Ecs(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Logs(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Gantry(response)) => json(200, response.to_json(), request_id),
-        Ok(Answer::Sts(response)) => xml(200, sts_answer(&response, request_id), request_id),
+        Ok(Answer::Ssm(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::SecretsManager(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Tagging(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Iam(response)) => {
+            let name = response.operation().name();
+            xml(200, query_answer(name, iam::NAMESPACE, request_id, |out| response.write_xml(out)), request_id)
+        }
+        Ok(Answer::Sts(response)) => {
+            let name = response.operation().name();
+            xml(200, query_answer(name, sts::NAMESPACE, request_id, |out| response.write_xml(out)), request_id)
+        }
         Ok(Answer::Ec2(response)) => xml(200, ec2_answer(&response, request_id), request_id),
         Err(fault) => {
             let fault = adapt(protocol, fault);
             match protocol {
                 Protocol::Json11 => json(fault.status, json_fault(&fault), request_id),
-                Protocol::Query => xml(fault.status, sts_fault(&fault, request_id), request_id),
+                Protocol::Query => xml(fault.status, query_fault(&fault, request_id), request_id),
                 Protocol::Ec2Query => xml(fault.status, ec2_fault(&fault, request_id), request_id),
             }
         }
@@ -56,17 +66,17 @@ fn json_fault(fault: &Fault) -> String {
     out.finish()
 }
 
-fn sts_answer(response: &sts::Response, request_id: &str) -> XmlWriter {
-    let name = response.operation().name();
-    let mut out = XmlWriter::new();
-    out.root(&format!("{name}Response"), sts::NAMESPACE, |out| {
-        out.element(&format!("{name}Result"), |out| response.write_xml(out));
+fn query_answer(name: &str, namespace: &str, request_id: &str, content: impl FnOnce(&mut XmlWriter)) -> XmlWriter {
+    let mut out = XmlWriter::with_items("member");
+    out.root(&format!("{name}Response"), namespace, |out| {
+        out.element(&format!("{name}Result"), content);
         out.element("ResponseMetadata", |out| out.text_element("RequestId", request_id));
     });
     out
 }
 
-fn sts_fault(fault: &Fault, request_id: &str) -> XmlWriter {
+/// Clients read a fault by its elements; which of the query services' namespaces it stands in says nothing.
+fn query_fault(fault: &Fault, request_id: &str) -> XmlWriter {
     let to_blame = if fault.is_server_side() { "Receiver" } else { "Sender" };
     let mut out = XmlWriter::new();
     out.root("ErrorResponse", sts::NAMESPACE, |out| {

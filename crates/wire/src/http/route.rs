@@ -4,7 +4,7 @@
 use super::decode::form;
 use super::{HttpRequest, Operation, Protocol, Service, Target, body_bytes_max};
 use crate::fault::Fault;
-use crate::{ec2, ecs, gantry, logs, sts};
+use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
 /// Finds the operation; a refusal comes with the protocol to answer in.
 pub fn route(request: &HttpRequest<'_>) -> Result<Target, (Protocol, Fault)> {
@@ -47,6 +47,9 @@ fn json_operation(target: &str) -> Result<Operation, Fault> {
     let operation = match prefix {
         ecs::TARGET_PREFIX => ecs::Operation::from_name(name).map(Operation::Ecs),
         logs::TARGET_PREFIX => logs::Operation::from_name(name).map(Operation::Logs),
+        ssm::TARGET_PREFIX => ssm::Operation::from_name(name).map(Operation::Ssm),
+        secretsmanager::TARGET_PREFIX => secretsmanager::Operation::from_name(name).map(Operation::SecretsManager),
+        tagging::TARGET_PREFIX => tagging::Operation::from_name(name).map(Operation::Tagging),
         gantry::TARGET_PREFIX => gantry::Operation::from_name(name).map(Operation::Gantry),
         _ => None,
     };
@@ -57,7 +60,7 @@ fn json_operation(target: &str) -> Result<Operation, Fault> {
 fn likely_protocol(request: &HttpRequest<'_>) -> Protocol {
     match signed_service(request) {
         Some("ec2") => return Protocol::Ec2Query,
-        Some("sts") => return Protocol::Query,
+        Some("sts" | "iam") => return Protocol::Query,
         _ => {}
     }
     let is_form =
@@ -84,12 +87,18 @@ fn query_operation(request: &HttpRequest<'_>, protocol: Protocol) -> Result<Oper
         let message = "The request must contain the parameter Action";
         return Err(Fault::new("MissingAction", 400, message));
     };
+    let of_iam = match signed_service(request) {
+        Some(service) => service == "iam",
+        None => params.get("Version") == Some(iam::VERSION),
+    };
     let service = match protocol {
         Protocol::Ec2Query => Service::Ec2,
+        _ if of_iam => Service::Iam,
         _ => Service::Sts,
     };
     let operation = match service {
         Service::Ec2 => ec2::Operation::from_name(name).map(Operation::Ec2),
+        Service::Iam => iam::Operation::from_name(name).map(Operation::Iam),
         _ => sts::Operation::from_name(name).map(Operation::Sts),
     };
     operation.ok_or_else(|| Fault::invalid_action(name))

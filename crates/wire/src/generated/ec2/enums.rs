@@ -124,6 +124,14 @@ closed_enum! {
 }
 
 closed_enum! {
+    pub enum VpcAttributeName {
+        EnableDnsSupport = "enableDnsSupport",
+        EnableDnsHostnames = "enableDnsHostnames",
+        EnableNetworkAddressUsageMetrics = "enableNetworkAddressUsageMetrics",
+    }
+}
+
+closed_enum! {
     pub enum VpcCidrBlockStateCode {
         Associating = "associating",
         Associated = "associated",

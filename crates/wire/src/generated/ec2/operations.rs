@@ -11,5 +11,6 @@ query_service! {
     DescribeNetworkInterfaces = describe_network_interfaces(DescribeNetworkInterfacesRequest) -> DescribeNetworkInterfacesResult, reads true, faults [];
     DescribeSecurityGroups = describe_security_groups(DescribeSecurityGroupsRequest) -> DescribeSecurityGroupsResult, reads true, faults [];
     DescribeSubnets = describe_subnets(DescribeSubnetsRequest) -> DescribeSubnetsResult, reads true, faults [];
+    DescribeVpcAttribute = describe_vpc_attribute(DescribeVpcAttributeRequest) -> DescribeVpcAttributeResult, reads true, faults [];
     DescribeVpcs = describe_vpcs(DescribeVpcsRequest) -> DescribeVpcsResult, reads true, faults [];
 }

@@ -54,6 +54,15 @@ query_structure! {
 
 query_structure! {
     #[derive(Debug)]
+    pub struct DescribeVpcAttributeRequest {
+        pub attribute: VpcAttributeName = required("Attribute"),
+        pub dry_run: Option<bool> = optional("DryRun"),
+        pub vpc_id: String = required("VpcId"),
+    }
+}
+
+query_structure! {
+    #[derive(Debug)]
     pub struct DescribeVpcsRequest {
         pub dry_run: Option<bool> = optional("DryRun"),
         pub filters: Option<Vec<Filter>> = optional("Filter"),

@@ -38,6 +38,16 @@ xml_structure! {
 
 xml_structure! {
     #[derive(Debug)]
+    pub struct DescribeVpcAttributeResult {
+        pub enable_dns_hostnames: Option<AttributeBooleanValue> = optional("enableDnsHostnames"),
+        pub enable_dns_support: Option<AttributeBooleanValue> = optional("enableDnsSupport"),
+        pub enable_network_address_usage_metrics: Option<AttributeBooleanValue> = optional("enableNetworkAddressUsageMetrics"),
+        pub vpc_id: Option<String> = optional("vpcId"),
+    }
+}
+
+xml_structure! {
+    #[derive(Debug)]
     pub struct DescribeVpcsResult {
         pub next_token: Option<String> = optional("nextToken"),
         pub vpcs: Option<Vec<Vpc>> = optional("vpcSet"),

@@ -24,6 +24,13 @@ xml_structure! {
 
 xml_structure! {
     #[derive(Debug)]
+    pub struct AttributeBooleanValue {
+        pub value: Option<bool> = optional("value"),
+    }
+}
+
+xml_structure! {
+    #[derive(Debug)]
     pub struct AvailabilityZone {
         pub geography: Option<Vec<AvailabilityZoneGeography>> = optional("geographySet"),
         pub group_long_name: Option<String> = optional("groupLongName"),
