@@ -111,6 +111,7 @@ impl sts::Sts<Caller> for Control {
 impl ec2::Ec2<Caller> for Control {
     forward! {
         describe_vpcs(ec2::DescribeVpcsRequest) -> ec2::DescribeVpcsResult = network::vpcs;
+        describe_vpc_attribute(ec2::DescribeVpcAttributeRequest) -> ec2::DescribeVpcAttributeResult = network::vpc_attribute;
         describe_subnets(ec2::DescribeSubnetsRequest) -> ec2::DescribeSubnetsResult = network::subnets;
         describe_security_groups(ec2::DescribeSecurityGroupsRequest) -> ec2::DescribeSecurityGroupsResult = network::security_groups;
         describe_network_interfaces(ec2::DescribeNetworkInterfacesRequest) -> ec2::DescribeNetworkInterfacesResult = network::interfaces;

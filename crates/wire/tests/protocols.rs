@@ -3,7 +3,7 @@
 use wire::http::{
     Answer, BODY_BYTES_MAX, Call, HttpRequest, Operation, Protocol, Target, adapt, decode, encode, route,
 };
-use wire::{Fault, Timestamp, ec2, ecs, gantry, sts};
+use wire::{Fault, Timestamp, ec2, ecs, gantry, iam, sts};
 
 type Headers = Vec<(String, String)>;
 
@@ -253,4 +253,58 @@ fn operations_say_what_they_declare() {
     for operation in Ecs::ALL {
         assert!(operation.declared_faults().contains(&"ClientException"), "{operation}");
     }
+}
+
+#[test]
+fn iam_reads_lists_below_member_and_answers_with_members() {
+    let signed = headers(&[FORM, ("authorization", "AWS4-HMAC-SHA256 Credential=A/d/r/iam/aws4_request, x")]);
+    let body = b"Action=TagRole&Version=2010-05-08&RoleName=web&Tags.member.1.Key=a&Tags.member.1.Value=b%20c";
+    let wanted = iam::TagRoleRequest {
+        role_name: "web".to_owned(),
+        tags: vec![iam::Tag { key: "a".to_owned(), value: "b c".to_owned() }],
+    };
+    let call = read(&post(&signed, body)).unwrap();
+    assert_eq!((call.name(), call), ("iam:TagRole", Call::Iam(iam::Request::TagRole(Box::new(wanted)))));
+    // A request that is not signed is told by its version.
+    let unsigned = headers(&[FORM]);
+    let call = read(&post(&unsigned, b"Action=GetRole&Version=2010-05-08&RoleName=web")).unwrap();
+    assert_eq!(call.name(), "iam:GetRole");
+    let (protocol, fault) = route(&post(&signed, b"Action=GetCallerIdentity&Version=2011-06-15")).unwrap_err();
+    assert_eq!((protocol, fault.code.as_ref()), (Protocol::Query, "InvalidAction"));
+    let bad: [&[u8]; 3] =
+        [b"Action=GetRole&RoleName=a%20b", b"Action=ListRoles&PathPrefix=web", b"Action=ListPolicies&Scope=Mine"];
+    for body in bad {
+        let fault = adapt(Protocol::Query, read(&post(&signed, body)).unwrap_err());
+        assert_eq!((fault.code.as_ref(), fault.status), ("ValidationError", 400), "{}", String::from_utf8_lossy(body));
+    }
+    let response = iam::Response::ListRolePolicies(Box::new(iam::ListRolePoliciesResponse {
+        is_truncated: Some(false),
+        marker: None,
+        policy_names: Some(vec!["a".to_owned(), "b".to_owned()]),
+    }));
+    let answer = encode(Protocol::Query, Ok(Answer::Iam(response)), "id-1");
+    assert_eq!(
+        text(answer.body),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListRolePoliciesResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><ListRolePoliciesResult><IsTruncated>false</IsTruncated><PolicyNames><member>a</member><member>b</member></PolicyNames></ListRolePoliciesResult><ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></ListRolePoliciesResponse>"
+    );
+    assert_eq!(
+        (iam::fault::no_such_entity("x").code.as_ref(), iam::fault::no_such_entity("x").status),
+        ("NoSuchEntity", 404)
+    );
+}
+
+#[test]
+fn parameters_and_secrets_are_found_by_their_targets_and_values_are_never_printed() {
+    let put = target("AmazonSSM.PutParameter");
+    let call = read(&post(&put, br#"{"Name":"/a","Value":"hunter2","Type":"String"}"#)).unwrap();
+    assert_eq!(call.name(), "ssm:PutParameter");
+    assert!(!format!("{call:?}").contains("hunter2"));
+    let fault = read(&post(&put, br#"{"Name":"","Value":"x"}"#)).unwrap_err();
+    assert_eq!(fault.code, "ValidationException");
+    let create = target("secretsmanager.CreateSecret");
+    let call = read(&post(&create, br#"{"Name":"a","SecretString":"hunter2"}"#)).unwrap();
+    assert_eq!(call.name(), "secretsmanager:CreateSecret");
+    assert!(!format!("{call:?}").contains("hunter2"));
+    let find = target("ResourceGroupsTaggingAPI_20170126.GetResources");
+    assert_eq!(read(&post(&find, b"{}")).unwrap().name(), "resourcegroupstaggingapi:GetResources");
 }

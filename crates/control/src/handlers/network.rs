@@ -30,9 +30,7 @@ struct Query<'a> {
 
 impl Query<'_> {
     fn answer<T>(self, state: &State, known: &[&str], items: Vec<Item<T>>) -> Result<(Vec<T>, Option<String>), Fault> {
-        if self.dry_run == Some(true) {
-            return Err(Fault::new("DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set."));
-        }
+        check_dry_run(self.dry_run)?;
         let filters = self.filters.unwrap_or_default();
         check_filters(&filters, known)?;
         let (ids, code) = self.ids;
@@ -53,6 +51,13 @@ impl Query<'_> {
         let (taken, next_token) = page.take(wanted.into_iter(), |item| item.id.clone());
         Ok((taken.into_iter().map(|item| item.shape).collect(), next_token))
     }
+}
+
+fn check_dry_run(asked: Option<bool>) -> Result<(), Fault> {
+    if asked == Some(true) {
+        return Err(Fault::new("DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set."));
+    }
+    Ok(())
 }
 
 fn check_filters(filters: &[ec2::Filter], known: &[&str]) -> Result<(), Fault> {
@@ -123,6 +128,28 @@ pub(crate) fn vpcs(
     let known = ["vpc-id", "is-default", "isDefault", "cidr", "state"];
     let (vpcs, next_token) = query.answer(&desk.state, &known, vec![item])?;
     Ok(ec2::DescribeVpcsResult { vpcs: Some(vpcs), next_token })
+}
+
+/// ec2:DescribeVpcAttribute: tasks are answered by a resolver, and have no names of their own in it.
+pub(crate) fn vpc_attribute(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ec2::DescribeVpcAttributeRequest,
+) -> Result<ec2::DescribeVpcAttributeResult, Fault> {
+    check_dry_run(input.dry_run)?;
+    if input.vpc_id != desk.state.meta().vpc.id.to_string() {
+        let message = format!("The vpc ID '{}' does not exist", input.vpc_id);
+        return Err(Fault::new("InvalidVpcID.NotFound", 400, message));
+    }
+    let is =
+        |attribute, value| (input.attribute == attribute).then_some(ec2::AttributeBooleanValue { value: Some(value) });
+    use ec2::VpcAttributeName::{EnableDnsHostnames, EnableDnsSupport, EnableNetworkAddressUsageMetrics};
+    Ok(ec2::DescribeVpcAttributeResult {
+        enable_dns_hostnames: is(EnableDnsHostnames, false),
+        enable_dns_support: is(EnableDnsSupport, true),
+        enable_network_address_usage_metrics: is(EnableNetworkAddressUsageMetrics, false),
+        vpc_id: Some(input.vpc_id),
+    })
 }
 
 /// ec2:DescribeSubnets.

@@ -92,7 +92,11 @@ fn check_name(name: &str) -> Result<(), Fault> {
 }
 
 /// ssm:PutParameter.
-pub(crate) fn put(desk: &mut Desk, _: &Caller, input: ssm::PutParameterRequest) -> Result<ssm::PutParameterResult, Fault> {
+pub(crate) fn put(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ssm::PutParameterRequest,
+) -> Result<ssm::PutParameterResult, Fault> {
     check_name(&input.name)?;
     let used = [
         ("AllowedPattern", input.allowed_pattern.is_some_and(|pattern| !pattern.is_empty())),
@@ -152,7 +156,9 @@ fn tier(asked: Option<ssm::ParameterTier>, before: Option<&ParameterVersion>, si
     let was = before.is_some_and(|before| before.advanced);
     let advanced = match asked {
         Some(ssm::ParameterTier::Standard) if was => {
-            return Err(invalid("This parameter uses the advanced-parameter tier. It can't be downgraded: delete it and make it again."));
+            return Err(invalid(
+                "This parameter uses the advanced-parameter tier. It can't be downgraded: delete it and make it again.",
+            ));
         }
         Some(ssm::ParameterTier::Advanced) => true,
         Some(ssm::ParameterTier::IntelligentTiering) => was || size > STANDARD_MAX,
@@ -165,7 +171,8 @@ fn tier(asked: Option<ssm::ParameterTier>, before: Option<&ParameterVersion>, si
         )));
     }
     if size > ADVANCED_MAX {
-        let message = format!("Advanced tier parameters support a maximum parameter value of {ADVANCED_MAX} characters.");
+        let message =
+            format!("Advanced tier parameters support a maximum parameter value of {ADVANCED_MAX} characters.");
         return Err(invalid(message));
     }
     Ok(advanced)
@@ -218,7 +225,11 @@ fn shown(state: &State, version: &ParameterVersion, selector: Option<String>) ->
 }
 
 /// ssm:GetParameter.
-pub(crate) fn get(desk: &mut Desk, _: &Caller, input: ssm::GetParameterRequest) -> Result<ssm::GetParameterResult, Fault> {
+pub(crate) fn get(
+    desk: &mut Desk,
+    _: &Caller,
+    input: ssm::GetParameterRequest,
+) -> Result<ssm::GetParameterResult, Fault> {
     let named = find(&desk.state, &input.name)?;
     Ok(ssm::GetParameterResult { parameter: Some(shown(&desk.state, named.version, named.selector)) })
 }

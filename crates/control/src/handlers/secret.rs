@@ -45,9 +45,9 @@ fn find<'a>(state: &'a State, id: &str) -> Result<&'a Secret, Fault> {
         Some(_) => {
             let here = state.scope().secret("", "");
             let rest = id.strip_prefix(here.trim_end_matches('-')).ok_or_else(missing)?;
-            let whole = rest.rsplit_once('-').and_then(|(name, suffix)| {
-                state.secrets.get(name).filter(|secret| *secret.suffix == *suffix)
-            });
+            let whole = rest
+                .rsplit_once('-')
+                .and_then(|(name, suffix)| state.secrets.get(name).filter(|secret| *secret.suffix == *suffix));
             whole.or_else(|| state.secrets.get(rest))
         }
     };

@@ -21,7 +21,7 @@ fn resources(state: &State) -> Vec<(String, &[Tag])> {
     let scope = state.scope();
     let cluster = |id| state.clusters.get(&id).map_or("", |cluster| &*cluster.name);
     let mut found: Vec<(String, &[Tag])> = Vec::new();
-    let mut add = |tags: &'_ [Tag]| !tags.is_empty();
+    let add = |tags: &[Tag]| !tags.is_empty();
     let mut push = |arn: String, tags| found.push((arn, tags));
     for known in state.clusters.values().filter(|known| known.active && add(&known.tags)) {
         push(scope.cluster(&known.name), &known.tags);

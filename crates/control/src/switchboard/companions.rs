@@ -2,6 +2,7 @@
 
 use super::Answer;
 use crate::handlers::iam::{instance_profile, policy, role};
+use crate::handlers::{parameter, secret, tagging as resources};
 use crate::{Caller, Control};
 use wire::{iam, secretsmanager, ssm, tagging};
 
@@ -11,6 +12,7 @@ impl iam::Iam<Caller> for Control {
         get_role(iam::GetRoleRequest) -> iam::GetRoleResponse = role::get;
         list_roles(iam::ListRolesRequest) -> iam::ListRolesResponse = role::list;
         update_role(iam::UpdateRoleRequest) -> iam::UpdateRoleResponse = role::update;
+        update_role_description(iam::UpdateRoleDescriptionRequest) -> iam::UpdateRoleDescriptionResponse = role::update_description;
         update_assume_role_policy(iam::UpdateAssumeRolePolicyRequest) -> iam::UpdateAssumeRolePolicyResponse = role::update_trust;
         delete_role(iam::DeleteRoleRequest) -> iam::DeleteRoleResponse = role::delete;
         tag_role(iam::TagRoleRequest) -> iam::TagRoleResponse = role::tag;
@@ -52,8 +54,45 @@ impl iam::Iam<Caller> for Control {
     }
 }
 
-impl ssm::Ssm<Caller> for Control {}
+impl ssm::Ssm<Caller> for Control {
+    forward! {
+        put_parameter(ssm::PutParameterRequest) -> ssm::PutParameterResult = parameter::put;
+        get_parameter(ssm::GetParameterRequest) -> ssm::GetParameterResult = parameter::get;
+        get_parameters(ssm::GetParametersRequest) -> ssm::GetParametersResult = parameter::get_many;
+        get_parameters_by_path(ssm::GetParametersByPathRequest) -> ssm::GetParametersByPathResult = parameter::by_path;
+        get_parameter_history(ssm::GetParameterHistoryRequest) -> ssm::GetParameterHistoryResult = parameter::history;
+        describe_parameters(ssm::DescribeParametersRequest) -> ssm::DescribeParametersResult = parameter::describe;
+        delete_parameter(ssm::DeleteParameterRequest) -> ssm::DeleteParameterResult = parameter::delete;
+        delete_parameters(ssm::DeleteParametersRequest) -> ssm::DeleteParametersResult = parameter::delete_many;
+        add_tags_to_resource(ssm::AddTagsToResourceRequest) -> ssm::AddTagsToResourceResult = parameter::tag;
+        remove_tags_from_resource(ssm::RemoveTagsFromResourceRequest) -> ssm::RemoveTagsFromResourceResult = parameter::untag;
+        list_tags_for_resource(ssm::ListTagsForResourceRequest) -> ssm::ListTagsForResourceResult = parameter::list_tags;
+    }
+}
 
-impl secretsmanager::SecretsManager<Caller> for Control {}
+impl secretsmanager::SecretsManager<Caller> for Control {
+    forward! {
+        create_secret(secretsmanager::CreateSecretRequest) -> secretsmanager::CreateSecretResponse = secret::create;
+        get_secret_value(secretsmanager::GetSecretValueRequest) -> secretsmanager::GetSecretValueResponse = secret::get_value;
+        put_secret_value(secretsmanager::PutSecretValueRequest) -> secretsmanager::PutSecretValueResponse = secret::put_value;
+        update_secret(secretsmanager::UpdateSecretRequest) -> secretsmanager::UpdateSecretResponse = secret::update;
+        describe_secret(secretsmanager::DescribeSecretRequest) -> secretsmanager::DescribeSecretResponse = secret::describe;
+        list_secrets(secretsmanager::ListSecretsRequest) -> secretsmanager::ListSecretsResponse = secret::list;
+        list_secret_version_ids(secretsmanager::ListSecretVersionIdsRequest) -> secretsmanager::ListSecretVersionIdsResponse = secret::list_versions;
+        update_secret_version_stage(secretsmanager::UpdateSecretVersionStageRequest) -> secretsmanager::UpdateSecretVersionStageResponse = secret::update_stage;
+        delete_secret(secretsmanager::DeleteSecretRequest) -> secretsmanager::DeleteSecretResponse = secret::delete;
+        restore_secret(secretsmanager::RestoreSecretRequest) -> secretsmanager::RestoreSecretResponse = secret::restore;
+        tag_resource(secretsmanager::TagResourceRequest) -> secretsmanager::TagResourceResponse = secret::tag;
+        untag_resource(secretsmanager::UntagResourceRequest) -> secretsmanager::UntagResourceResponse = secret::untag;
+        get_resource_policy(secretsmanager::GetResourcePolicyRequest) -> secretsmanager::GetResourcePolicyResponse = secret::resource_policy;
+        get_random_password(secretsmanager::GetRandomPasswordRequest) -> secretsmanager::GetRandomPasswordResponse = secret::random_password;
+    }
+}
 
-impl tagging::Tagging<Caller> for Control {}
+impl tagging::Tagging<Caller> for Control {
+    forward! {
+        get_resources(tagging::GetResourcesInput) -> tagging::GetResourcesOutput = resources::resources_page;
+        get_tag_keys(tagging::GetTagKeysInput) -> tagging::GetTagKeysOutput = resources::keys;
+        get_tag_values(tagging::GetTagValuesInput) -> tagging::GetTagValuesOutput = resources::values;
+    }
+}

@@ -2,6 +2,7 @@
 
 mod account;
 mod capacity;
+mod companions;
 mod daemons;
 mod deployments;
 mod errors;

@@ -3,7 +3,7 @@
 use super::target::operator;
 use crate::client::CallError;
 use crate::data_dir::{self, DataDir};
-use crate::server::{BACKUP, STATE, Store};
+use crate::server::{BACKUP, STATE, Store, VALUES_KEY};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::fs::{self, File};
@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wire::gantry;
 
-/// Keys that go with the state.
-const KEYS: [&str; 2] = ["operator.json", "node.json"];
+/// Keys that go with the state; the last opens values, and a deployment that was never started by this version has none.
+const KEYS: [&str; 3] = ["operator.json", "node.json", VALUES_KEY];
+/// How many of them every deployment has.
+const KEYS_MIN: usize = 2;
 /// A key is not longer.
 const KEY_BYTES_MAX: u64 = 4096;
 
@@ -51,7 +53,10 @@ impl Backup {
         let mut archive = tar::Builder::new(file);
         archive.mode(tar::HeaderMode::Deterministic);
         archive.append_path_with_name(copy, STATE).with_context(told)?;
-        for key in KEYS {
+        for (at, key) in KEYS.into_iter().enumerate() {
+            if at >= KEYS_MIN && !data_dir.path(key).exists() {
+                continue;
+            }
             archive.append_path_with_name(data_dir.path(key), key).with_context(|| format!("cannot copy {key}"))?;
         }
         let file = archive.into_inner().with_context(told)?;
@@ -140,7 +145,8 @@ impl Restore {
                 bail!("it holds {name:?}, which no backup has");
             }
         }
-        if !has_state || keys.len() != KEYS.len() {
+        let has = |key: &&str| keys.iter().any(|(known, _)| known == key);
+        if !has_state || !KEYS[..KEYS_MIN].iter().all(has) {
             bail!("it is no backup, or a part of one");
         }
         Store::open(fresh, || Err(anyhow!("its state is empty")))?.load()?;

@@ -112,6 +112,9 @@ async fn decide(
     let answer = match call {
         Ok((caller, call)) if is_plan(request, &call) => plan(core, caller, call).await,
         Ok((caller, Call::Logs(request))) => logs.answer(caller, request, received).await.map(Answer::Logs),
+        Ok((caller, call @ (Call::Ssm(_) | Call::SecretsManager(_)))) => {
+            keys.vault.answer(core, caller, call, received).await
+        }
         Ok((caller, call)) => core.request(caller, call, received).await,
         Err(fault) => Err(fault),
     };

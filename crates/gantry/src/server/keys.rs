@@ -1,5 +1,6 @@
 //! Who may sign requests, and what they are.
 
+use super::vault::Vault;
 use crate::clock::wall_ms;
 use crate::data_dir::KeyFile;
 use control::{Caller, Principal};
@@ -17,14 +18,16 @@ pub struct Keys {
     region: String,
     known: HashMap<String, (Key, Principal)>,
     signing: Mutex<SigningKeys>,
+    /// What seals values.
+    pub vault: Vault,
 }
 
 impl Keys {
-    /// The operator's and the nodes' key.
-    pub fn new(operator: &KeyFile, node: &KeyFile, region: String) -> Self {
+    /// The operator's key, the nodes', and that of values.
+    pub fn new(operator: &KeyFile, node: &KeyFile, region: String, vault: Vault) -> Self {
         let entry = |file: &KeyFile, principal| (file.access_key_id.clone(), (key(file), principal));
         let known = [entry(node, Principal::Node), entry(operator, Principal::Operator)].into();
-        Self { region, known, signing: Mutex::new(SigningKeys::default()) }
+        Self { region, known, signing: Mutex::new(SigningKeys::default()), vault }
     }
 
     /// Who signed `request`, for which service.
@@ -47,5 +50,27 @@ pub fn key(file: &KeyFile) -> Key {
         access_key: file.access_key_id.clone(),
         secret: Secret::new(file.secret_access_key.clone()),
         session_token: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iam_is_signed_for_us_east_1_wherever_a_deployment_is() {
+        let file = |id: &str| KeyFile { access_key_id: id.to_owned(), secret_access_key: "x".repeat(40) };
+        let (operator, vault) = (file("GKone"), Vault::new(b"one").unwrap());
+        let keys = Keys::new(&operator, &file("GKtwo"), "eu-west-1".to_owned(), vault);
+        let may = |region: &str, service: Service| {
+            let host = [("host".to_owned(), "localhost".to_owned())];
+            let plain = HttpRequest { method: "POST", path: "/", query: "", headers: &host, body: b"" };
+            let now = wall_ms() / 1000;
+            let added = sigv4::sign(&key(&operator), region, service.signing_name(), now, &plain);
+            let headers: Vec<(String, String)> = host.iter().cloned().chain(added).collect();
+            keys.verify(&HttpRequest { headers: &headers, ..plain }, service).is_ok()
+        };
+        assert!(may("us-east-1", Service::Iam) && may("eu-west-1", Service::Iam) && !may("eu-west-2", Service::Iam));
+        assert!(may("eu-west-1", Service::Ssm) && !may("us-east-1", Service::Ssm));
     }
 }

@@ -8,6 +8,7 @@ mod keeper;
 mod keys;
 mod logs;
 mod questions;
+mod vault;
 mod websocket;
 
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 
 pub use durable::Store;
 pub use questions::BACKUP;
+pub use vault::KEY as VALUES_KEY;
 
 /// The store's file in the data directory.
 pub const STATE: &str = "state.db";
@@ -66,7 +68,8 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {}: choose another address with --listen", config.listen))?;
         let url = format!("http://{}", listener.local_addr()?);
-        let store = Store::open(&config.data_dir.path(STATE), || first_state(&config))?;
+        let mut store = Store::open(&config.data_dir.path(STATE), || first_state(&config))?;
+        check_values_key(&config.data_dir, &mut store)?;
         let region = check_fixed(&config, &store)?;
         let settings = control::Config {
             endpoint: url.clone(),
@@ -75,7 +78,8 @@ impl Server {
         };
         let clock = Clock::start(store.last_at());
         let core = core::start(store, settings, clock)?;
-        let keys = Arc::new(Keys::new(&operator, &node_key, region.clone()));
+        let vault = vault::Vault::open(&config.data_dir)?;
+        let keys = Arc::new(Keys::new(&operator, &node_key, region.clone(), vault));
         let logs = logs::Logs::open(&config.data_dir.path("logs.db"), core.clone(), clock)?;
         tokio::spawn(http::serve(listener, core.clone(), keys, logs));
         let endpoint = EndpointFile { url, region };
@@ -138,6 +142,19 @@ fn vpc_range(asked: Option<Cidr>) -> Result<Cidr> {
         eprintln!("gantry: {wanted} is in use on this host; the VPC gets {free}");
     }
     Ok(free)
+}
+
+/// Values that are kept open with the key they were sealed with only: without it a start would hide that they are lost.
+fn check_values_key(data_dir: &DataDir, store: &mut Store) -> Result<()> {
+    if data_dir.path(VALUES_KEY).exists() {
+        return Ok(());
+    }
+    let (state, _) = store.load()?;
+    if state.parameters.count() > 0 || state.secrets.all().len() > 0 {
+        let key = data_dir.path(VALUES_KEY);
+        bail!("{} is missing: parameters and secrets were sealed with it. Put it back from a backup", key.display());
+    }
+    Ok(())
 }
 
 /// Region, account and range are fixed in the store: a later start with others is refused.

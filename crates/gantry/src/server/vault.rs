@@ -40,7 +40,7 @@ impl Vault {
         Self::new(data_dir.key_or_new(KEY)?.secret_access_key.as_bytes())
     }
 
-    fn new(secret: &[u8]) -> Result<Self> {
+    pub(super) fn new(secret: &[u8]) -> Result<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let derived = |purpose: &str| hmac::sign(&root, purpose.as_bytes());
         let key = UnboundKey::new(&AES_256_GCM, derived("gantry values").as_ref());
@@ -49,7 +49,13 @@ impl Vault {
     }
 
     /// Decides a request to Systems Manager or Secrets Manager.
-    pub async fn answer(&self, core: &Handle, caller: Caller, mut call: Call, received: Instant) -> Result<Answer, Fault> {
+    pub async fn answer(
+        &self,
+        core: &Handle,
+        caller: Caller,
+        mut call: Call,
+        received: Instant,
+    ) -> Result<Answer, Fault> {
         let wish = self.take(&mut call)?;
         let answer = core.request(caller, call, received).await?;
         self.give(answer, &wish)
@@ -239,7 +245,8 @@ fn password(asked: &secrets::GetRandomPasswordRequest) -> Result<String, Fault> 
     let all: Vec<char> = kinds.iter().flatten().copied().collect();
     let each = asked.require_each_included_type != Some(false);
     if all.is_empty() || length == 0 || (each && length < kinds.len()) {
-        let message = "The password length is too short, or no characters are left, for the kinds of characters asked for.";
+        let message =
+            "The password length is too short, or no characters are left, for the kinds of characters asked for.";
         return Err(Fault::invalid_parameter(message));
     }
     let mut letters = Vec::with_capacity(length);

@@ -41,7 +41,7 @@ refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePoli
 refused("MalformedPolicyDocument", iam.create_role, RoleName="x", AssumeRolePolicyDocument=READ)
 refused("ValidationError", iam.create_role, RoleName="a b", AssumeRolePolicyDocument=TRUST)
 refused("ValidationError", iam.create_role, RoleName="x", Path="app", AssumeRolePolicyDocument=TRUST)
-refused("ValidationError", iam.create_role, RoleName="x", AssumeRolePolicyDocument=TRUST, MaxSessionDuration=60)
+refused("ValidationError", iam.create_role, RoleName="x", AssumeRolePolicyDocument=TRUST, MaxSessionDuration=99_999)
 refused("InvalidInput", iam.create_role, RoleName="x", AssumeRolePolicyDocument=TRUST, Tags=[{"Key": "aws:x", "Value": ""}])
 long = allowed(Principal={"Service": "x" * 2100}, Action="sts:AssumeRole")
 refused("LimitExceeded", iam.create_role, RoleName="x", AssumeRolePolicyDocument=long)

@@ -47,10 +47,12 @@ third = secrets.update_secret(SecretId=arn, SecretString=f"{WORD}-3", Descriptio
 stages = secrets.describe_secret(SecretId=arn)
 assert stages["VersionIdsToStages"] == {third: ["AWSCURRENT"], second: ["AWSPREVIOUS"]}, stages
 assert stages["Description"] == "later" and stages["Tags"] == tags and "KmsKeyId" not in stages, stages
-pages = secrets.get_paginator("list_secret_version_ids").paginate(
-    SecretId=arn, IncludeDeprecated=True, PaginationConfig={"PageSize": 1}
-)
+all_of_it = {"SecretId": arn, "IncludeDeprecated": True, "MaxResults": 1}
+pages = [secrets.list_secret_version_ids(**all_of_it)]
+while "NextToken" in pages[-1]:
+    pages.append(secrets.list_secret_version_ids(NextToken=pages[-1]["NextToken"], **all_of_it))
 versions = {item["VersionId"]: item.get("VersionStages") for page in pages for item in page["Versions"]}
+assert len(pages) == 3, pages
 assert versions == {first: None, second: ["AWSPREVIOUS"], third: ["AWSCURRENT"]}, versions
 assert len(secrets.list_secret_version_ids(SecretId=arn)["Versions"]) == 2
 secrets.update_secret_version_stage(

@@ -1,7 +1,8 @@
 //! boto3: the scripts in `tests/clients`, each against a deployment of its own. What they check is said in them.
 
-use crate::clients::python;
+use crate::clients::{python, python_with};
 use crate::world::Gantry;
+use std::path::Path;
 
 #[test]
 fn a_task_lives_and_dies() {
@@ -119,4 +120,59 @@ fn roles_policies_and_instance_profiles_are_kept() {
     gantry.start("control");
     python(&gantry, "iam_kept.py");
     gantry.take_down();
+}
+
+#[test]
+fn values_of_parameters_and_secrets_are_kept_sealed() {
+    const WORD: &str = "nobody-reads-hunter2";
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    for script in ["ssm.py", "secrets_manager.py"] {
+        python_with(&gantry, script, &[WORD]);
+    }
+    let backup = gantry.directory.join("kept.tar");
+    let told = gantry.cli(&["backup", &backup.to_string_lossy()]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let past = gantry.cli(&["history", "-n", "1000"]);
+    assert!(!holds(&past.stdout, WORD), "the history tells a value");
+    gantry.kill("control");
+    assert_eq!(files_with(&gantry.directory, WORD), Vec::<String>::new());
+    let (key, aside) = (gantry.data_dir().join("secrets.json"), gantry.directory.join("aside.json"));
+    std::fs::rename(&key, &aside).expect("a key");
+    let told = gantry.cli(&["control", "--listen", "127.0.0.1:0"]);
+    assert!(!told.status.success() && holds(&told.stderr, "secrets.json is missing"), "{told:?}");
+    assert!(!key.exists(), "a new key hides that the old one is lost");
+    std::fs::rename(&aside, &key).expect("a key");
+    // Once where it was, and once from the backup.
+    gantry.start("control");
+    python_with(&gantry, "secrets_kept.py", &[WORD]);
+    gantry.kill("control");
+    gantry.keep_in(gantry.directory.join("restored"));
+    let told = gantry.cli(&["restore", &backup.to_string_lossy()]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    gantry.start("control");
+    python_with(&gantry, "secrets_kept.py", &[WORD]);
+    python_with(&gantry, "ssm_kept.py", &[WORD]);
+    gantry.take_down();
+}
+
+#[test]
+fn what_has_tags_is_found_and_a_vpc_tells_its_attributes() {
+    let mut gantry = Gantry::new();
+    gantry.start("control");
+    python(&gantry, "tagging.py");
+    gantry.take_down();
+}
+
+fn holds(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+/// Files below a directory that hold a word.
+fn files_with(directory: &Path, word: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let here = files.iter().filter(|path| std::fs::read(path).is_ok_and(|bytes| holds(&bytes, word)));
+    let here = here.map(|path| path.display().to_string());
+    here.chain(directories.iter().flat_map(|below| files_with(below, word))).collect()
 }

@@ -40,9 +40,14 @@ pub fn aws_ok(gantry: &Gantry, arguments: &[&str]) -> Value {
 
 /// Runs a script of `tests/clients` that must succeed.
 pub fn python(gantry: &Gantry, script: &str) {
+    python_with(gantry, script, &[]);
+}
+
+/// The same with arguments.
+pub fn python_with(gantry: &Gantry, script: &str, arguments: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let program = told("GANTRY_TEST_CLIENTS").join("python");
-    let done = bare(gantry, &program).arg("-B").arg(&script).output().expect("python");
+    let done = bare(gantry, &program).arg("-B").arg(&script).args(arguments).output().expect("python");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(done.status.success(), "{}:\n{}{}", script.display(), said(&done.stdout), said(&done.stderr));
 }

@@ -8,7 +8,15 @@ provider "aws" {}
 variable "wanted" { default = 1 }
 variable "command" { default = "sleep 600" }
 data "aws_caller_identity" "me" {}
-data "aws_subnets" "all" {}
+data "aws_vpc" "default" {
+  default = true
+}
+data "aws_subnets" "all" {
+  filter {
+    name   = "vpc-id"
+    values = [data.aws_vpc.default.id]
+  }
+}
 resource "aws_ecs_account_setting_default" "trunking" {
   name  = "awsvpcTrunking"
   value = "enabled"
@@ -86,7 +94,6 @@ data "aws_iam_policy" "execution" {
 resource "aws_ecs_task_definition" "web" {
   family                   = "web"
   execution_role_arn       = aws_iam_role.task.arn
-  task_role_arn            = aws_iam_role.task.arn
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = "256"
@@ -97,6 +104,50 @@ resource "aws_ecs_task_definition" "web" {
     command   = ["sh", "-c", "trap 'exit 0' TERM; ${var.command} & wait"]
     essential = true
   }])
+}
+# Nothing gives a task the rights of a role yet: the definition keeps it, and is not run.
+resource "aws_ecs_task_definition" "role" {
+  family             = "role"
+  task_role_arn      = aws_iam_role.task.arn
+  execution_role_arn = aws_iam_role.task.arn
+  container_definitions = jsonencode([{
+    name      = "main"
+    image     = "busybox"
+    memory    = 16
+    essential = true
+  }])
+}
+resource "aws_ssm_parameter" "password" {
+  name        = "/web/password"
+  type        = "SecureString"
+  value       = "secret ${var.command}"
+  description = "Of the database"
+  tags        = { wanted = var.wanted }
+}
+resource "aws_ssm_parameter" "url" {
+  name  = "/web/url"
+  type  = "String"
+  value = "http://web/${var.wanted}"
+}
+data "aws_ssm_parameter" "password" {
+  name = aws_ssm_parameter.password.name
+}
+resource "aws_secretsmanager_secret" "key" {
+  name                    = "web/key"
+  description             = "For ${var.command}"
+  recovery_window_in_days = 0
+  tags                    = { wanted = var.wanted }
+}
+resource "aws_secretsmanager_secret_version" "key" {
+  secret_id     = aws_secretsmanager_secret.key.id
+  secret_string = "secret ${var.command}"
+}
+resource "aws_iam_service_linked_role" "ecs" {
+  aws_service_name = "ecs.amazonaws.com"
+}
+data "aws_resourcegroupstaggingapi_resources" "blue" {
+  resource_type_filters = ["ecs:cluster"]
+  depends_on            = [aws_ecs_cluster.blue]
 }
 resource "aws_ecs_service" "web" {
   name                  = "web"

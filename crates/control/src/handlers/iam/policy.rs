@@ -57,6 +57,12 @@ pub(super) fn path_and_name(arn: &str) -> Option<(&str, &str)> {
     resource.starts_with('/').then(|| resource.split_at(at))
 }
 
+/// Where a policy is in lists: by name, of one name AWS's last. A marker has no room for a whole ARN.
+pub(super) fn cursor_of(arn: &str, name: &str) -> String {
+    let managed = model::arn::Arn::parse(arn).is_some_and(|arn| arn.account == "aws");
+    format!("{}|{}", cursor(name), u8::from(managed))
+}
+
 pub(super) fn find<'a>(state: &'a State, arn: &str) -> Result<Found<'a>, Fault> {
     let known = model::arn::Arn::parse(arn).filter(|parsed| parsed.service == "iam" && parsed.region.is_empty());
     let (Some(parsed), Some((_, name))) = (known, path_and_name(arn)) else {
@@ -207,7 +213,7 @@ pub(crate) fn list(
         !boundaries && is_below(found.path(), prefix) && (!only_attached || attached())
     });
     let mut items: Vec<(String, Found<'_>)> =
-        wanted.map(|found| (format!("{}|{}", cursor(found.name()), arn(state, found)), found)).collect();
+        wanted.map(|found| (cursor_of(&arn(state, found), found.name()), found)).collect();
     items.sort_by(|one, other| one.0.cmp(&other.0));
     let scope = format!("ListPolicies|{scope}|{prefix:?}|{only_attached}|{boundaries}");
     let (found, marker) = page(state, scope, (input.max_items, input.marker.as_deref()), items.into_iter())?;

@@ -157,6 +157,19 @@ pub(crate) fn update(
     Ok(iam::UpdateRoleResponse {})
 }
 
+/// iam:UpdateRoleDescription, which older clients call.
+pub(crate) fn update_description(
+    desk: &mut Desk,
+    _: &Caller,
+    input: iam::UpdateRoleDescriptionRequest,
+) -> Result<iam::UpdateRoleDescriptionResponse, Fault> {
+    let mut role = find_own(&desk.state, &input.role_name)?;
+    role.description = Some(input.description).filter(|text| !text.is_empty()).map(Into::into);
+    let answer = shown(&desk.state, &role, false);
+    commit(desk, IamChange::RolePut(role));
+    Ok(iam::UpdateRoleDescriptionResponse { role: Some(answer) })
+}
+
 /// iam:UpdateAssumeRolePolicy.
 pub(crate) fn update_trust(
     desk: &mut Desk,
@@ -331,10 +344,12 @@ pub(crate) fn list_attached(
     let items = role.attached.iter().filter_map(|arn| {
         let (path, name) = super::policy::path_and_name(arn)?;
         let item = iam::AttachedPolicy { policy_arn: Some(arn.to_string()), policy_name: Some(name.to_owned()) };
-        is_below(path, prefix).then(|| (arn.to_string(), item))
+        is_below(path, prefix).then(|| (super::policy::cursor_of(arn, name), item))
     });
+    let mut items: Vec<(String, iam::AttachedPolicy)> = items.collect();
+    items.sort_by(|one, other| one.0.cmp(&other.0));
     let scope = format!("ListAttachedRolePolicies|{}|{prefix:?}", role.name);
-    let (policies, marker) = page(&desk.state, scope, (input.max_items, input.marker.as_deref()), items)?;
+    let (policies, marker) = page(&desk.state, scope, (input.max_items, input.marker.as_deref()), items.into_iter())?;
     let is_truncated = Some(marker.is_some());
     Ok(iam::ListAttachedRolePoliciesResponse { attached_policies: Some(policies), is_truncated, marker })
 }

@@ -95,7 +95,8 @@ pub(crate) fn create(
     let tags = read_tags(&[], input.tags.unwrap_or_default())?;
     if let Some(known) = desk.state.secrets.get(&input.name) {
         if known.deleted.is_some() {
-            let message = "You can't create this secret because a secret with this name is already scheduled for deletion.";
+            let message =
+                "You can't create this secret because a secret with this name is already scheduled for deletion.";
             return Err(fault::invalid_request(message));
         }
         let version = given.as_ref().and_then(|given| desk.state.secrets.version(&known.name, &given.id));
@@ -180,8 +181,7 @@ pub(crate) fn update(
     _: &Caller,
     input: wire_secrets::UpdateSecretRequest,
 ) -> Result<wire_secrets::UpdateSecretResponse, Fault> {
-    let used =
-        [("KmsKeyId", input.kms_key_id.is_some_and(|key| key != KEY)), ("Type", input.r#type.is_some())];
+    let used = [("KmsKeyId", input.kms_key_id.is_some_and(|key| key != KEY)), ("Type", input.r#type.is_some())];
     if let Some((member, _)) = used.iter().find(|(_, used)| *used) {
         return Err(not_supported(member));
     }
@@ -287,7 +287,10 @@ pub(crate) fn update_stage(
     }
     let holder = secret.stages.get(&*stage).map(|id| id.to_string());
     if holder.is_some() && holder != input.remove_from_version_id && holder != input.move_to_version_id {
-        let message = format!("The staging label {stage} is attached to version {}: name it as RemoveFromVersionId.", holder.unwrap_or_default());
+        let message = format!(
+            "The staging label {stage} is attached to version {}: name it as RemoveFromVersionId.",
+            holder.unwrap_or_default()
+        );
         return Err(fault::invalid_parameter(message));
     }
     match input.move_to_version_id {

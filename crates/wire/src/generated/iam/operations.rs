@@ -66,4 +66,5 @@ query_service! {
     UpdateAccessKey = update_access_key(UpdateAccessKeyRequest) -> UpdateAccessKeyResponse, reads false, faults ["InvalidInput", "LimitExceeded", "NoSuchEntity", "ServiceFailure"];
     UpdateAssumeRolePolicy = update_assume_role_policy(UpdateAssumeRolePolicyRequest) -> UpdateAssumeRolePolicyResponse, reads false, faults ["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure", "UnmodifiableEntity"];
     UpdateRole = update_role(UpdateRoleRequest) -> UpdateRoleResponse, reads false, faults ["NoSuchEntity", "ServiceFailure", "UnmodifiableEntity"];
+    UpdateRoleDescription = update_role_description(UpdateRoleDescriptionRequest) -> UpdateRoleDescriptionResponse, reads false, faults ["NoSuchEntity", "ServiceFailure", "UnmodifiableEntity"];
 }

@@ -499,6 +499,14 @@ query_structure! {
 
 query_structure! {
     #[derive(Debug)]
+    pub struct UpdateRoleDescriptionRequest {
+        pub description: String = required_limited("Description", limits::role_description_type),
+        pub role_name: String = required_limited("RoleName", limits::role_name_type),
+    }
+}
+
+query_structure! {
+    #[derive(Debug)]
     pub struct UpdateRoleRequest {
         pub description: Option<String> = optional_limited("Description", limits::role_description_type),
         pub max_session_duration: Option<i32> = optional_limited("MaxSessionDuration", limits::role_max_session_duration_type),

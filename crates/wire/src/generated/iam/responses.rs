@@ -423,6 +423,13 @@ xml_structure! {
 
 xml_structure! {
     #[derive(Debug)]
+    pub struct UpdateRoleDescriptionResponse {
+        pub role: Option<Role> = optional("Role"),
+    }
+}
+
+xml_structure! {
+    #[derive(Debug)]
     pub struct UpdateRoleResponse {
     }
 }
