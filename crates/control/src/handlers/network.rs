@@ -137,7 +137,7 @@ pub(crate) fn vpc_attribute(
     input: ec2::DescribeVpcAttributeRequest,
 ) -> Result<ec2::DescribeVpcAttributeResult, Fault> {
     check_dry_run(input.dry_run)?;
-    if input.vpc_id != desk.state.meta().vpc.id.to_string() {
+    if *input.vpc_id != *desk.state.meta().vpc.id {
         let message = format!("The vpc ID '{}' does not exist", input.vpc_id);
         return Err(Fault::new("InvalidVpcID.NotFound", 400, message));
     }

@@ -135,13 +135,13 @@ pub(crate) fn put(
     let advanced = tier(input.tier, before, value.plain_len())?;
     let tags = input.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value));
     let tags = merged(&[], tags).map_err(invalid)?;
-    let description = match input.description {
+    let description: Option<Box<str>> = match input.description {
         Some(text) => Some(text.into()),
         None => before.and_then(|before| before.description.clone()),
     };
     let name: Box<str> = input.name.into();
     let number = before.map_or(1, |before| before.number + 1);
-    let description = description.filter(|text: &Box<str>| !text.is_empty());
+    let description = description.filter(|text| !text.is_empty());
     let version = ParameterVersion { name: name.clone(), number, kind, value, advanced, description, at: desk.now };
     let shown = shown_tier(&version);
     desk.commit(Change::Parameter(ParameterChange::Put(Box::new(version))));

@@ -73,6 +73,9 @@ fn passes(parameter: &Parameter, version: &ParameterVersion, filter: &Filter<'_>
     }
 }
 
+/// A parameter with its newest version.
+type Known<'a> = (&'a Parameter, &'a ParameterVersion);
+
 /// A page of parameters that pass `wanted`.
 fn page<'a>(
     state: &'a State,
@@ -80,7 +83,7 @@ fn page<'a>(
     (default, largest): (usize, usize),
     asked: (Option<i32>, Option<&str>),
     wanted: impl Fn(&Parameter, &ParameterVersion) -> bool,
-) -> Result<(Vec<(&'a Parameter, &'a ParameterVersion)>, Option<String>), Fault> {
+) -> Result<(Vec<Known<'a>>, Option<String>), Fault> {
     let token = |_| ssm::fault::invalid_next_token("The specified token isn't valid.");
     let page = Page::read(&state.meta().token_key, scope, (default, largest), asked.0, asked.1).map_err(token)?;
     let all = state.parameters.from(page.after().unwrap_or(""));
