@@ -216,7 +216,7 @@ fn check_parameter(value: &str) -> Result<(), Fault> {
 fn check_binary(text: &str) -> Result<(), Fault> {
     let symbols = text.trim_end_matches('=');
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    if text.len() % 4 != 0 || text.len() - symbols.len() > 2 || !symbols.bytes().all(plain) {
+    if !text.len().is_multiple_of(4) || text.len() - symbols.len() > 2 || !symbols.bytes().all(plain) {
         return Err(Fault::serialization("SecretBinary: expected base64"));
     }
     let size = symbols.len() * 3 / 4;
