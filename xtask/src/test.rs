@@ -66,7 +66,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
 
 /// Builds every test program of the workspace at once, and finds out where they are.
 pub fn groups() -> Result<Vec<Group>> {
-    let build = ["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"];
+    let build = ["test", "--release", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"];
     eprintln!("$ cargo {}", build.join(" "));
     let messages = output(&mut cargo(&build))?;
     let read = |line: &str| -> Option<Group> {

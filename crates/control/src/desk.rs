@@ -159,6 +159,11 @@ impl Desk {
         std::mem::take(&mut self.waiting)
     }
 
+    /// A service needs no look for what has happened until now.
+    pub fn has_looked(&mut self, id: ServiceId) {
+        self.waiting.remove(&id);
+    }
+
     /// When to look at a service again.
     pub fn look_again(&mut self, id: ServiceId, at: Option<Millis>) {
         let before = match at {

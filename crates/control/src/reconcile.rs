@@ -42,7 +42,10 @@ fn step(desk: &mut Desk, id: ServiceId) {
         stop(desk, id, plan.of, &plan.stops);
     }
     if plan.starts > 0 {
-        start(desk, id, plan.of, plan.starts, &plan.places);
+        let started = start(desk, id, plan.of, plan.starts, &plan.places);
+        if plan.last && started == plan.starts as usize {
+            desk.has_looked(id);
+        }
     }
 }
 
@@ -55,9 +58,10 @@ fn stop(desk: &mut Desk, id: ServiceId, number: u64, stops: &[(model::TaskId, St
     say(desk, id, number, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
 }
 
-fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) {
+/// How many were started.
+fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) -> usize {
     let service = desk.state.services.get(&id);
-    let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return };
+    let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return 0 };
     // The ratio is kept over the tasks of the deployment.
     let spread = !strategy.is_empty();
     let live = spread.then(|| desk.state.live_service_tasks(id)).into_iter().flatten();
@@ -69,7 +73,7 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
         false => place_each(desk, &order, places),
     };
     if let Some((why, _)) = unplaced.first() {
-        let Some(mut service) = desk.state.services.get(&id).cloned() else { return };
+        let Some(mut service) = desk.state.services.get(&id).cloned() else { return tasks.len() };
         let words = planner::service::note_unplaced(&mut service, number, why.code(), &why.event(), desk.now);
         desk.commit(Change::ServiceUpdated(Box::new(service)));
         words.into_iter().for_each(|words| desk.say(id, words));
@@ -78,6 +82,7 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
     if !started.is_empty() {
         say(desk, id, number, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
     }
+    tasks.len()
 }
 
 /// One task on each of these instances.

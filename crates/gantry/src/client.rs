@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use wire::http::HttpRequest;
+use wire::http::{Header, HttpRequest};
 use wire::sigv4::{self, Key};
 use wire::{Fault, ecs, gantry, logs};
 
@@ -164,15 +164,15 @@ impl Client {
     }
 
     fn signed(&self, service: &str, headers: &[(&str, &str)], body: String) -> Result<Request<Full<Bytes>>> {
-        let mut all = vec![("host".to_owned(), self.endpoint.authority.clone())];
-        all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut all: Vec<Header> = vec![("host".into(), self.endpoint.authority.as_str().into())];
+        all.extend(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let path = if self.endpoint.path.is_empty() { "/" } else { &self.endpoint.path };
         let plain = HttpRequest { method: "POST", path, query: "", headers: &all, body: body.as_bytes() };
         let signature = sigv4::sign(&self.key, &self.region, service, wall_ms() / 1000, &plain);
         all.extend(signature);
         let mut request = Request::post(path);
         for (name, value) in all {
-            request = request.header(name, value);
+            request = request.header(&*name, &*value);
         }
         Ok(request.body(Full::new(Bytes::from(body)))?)
     }

@@ -129,8 +129,8 @@ impl<K: RandomId, V: Clone> IdMap<K, V> {
     }
 }
 
-/// The bucket of an id.
-fn place<K: RandomId>(id: &K, bits: u32) -> usize {
+/// The bucket of an id among two to the power of `bits`.
+pub(crate) fn place<K: RandomId>(id: &K, bits: u32) -> usize {
     id.head().checked_shr(64 - bits).unwrap_or(0) as usize
 }
 

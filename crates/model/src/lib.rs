@@ -15,6 +15,7 @@ pub mod group;
 pub mod health;
 pub mod iam;
 pub mod id_map;
+mod id_set;
 pub mod ids;
 pub mod instance;
 pub mod log;

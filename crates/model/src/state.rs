@@ -13,6 +13,7 @@ use crate::daemon_definition::DaemonDefinition;
 use crate::group::Group;
 use crate::iam::{Iam, IamRow};
 use crate::id_map::IdMap;
+use crate::id_set::IdSets;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::instance::{Instance, InstanceStatus};
 use crate::log::LogGroup;
@@ -112,11 +113,11 @@ pub(crate) struct Index {
     pub(crate) family_names: BTreeMap<Box<str>, FamilyId>,
     revisions: BTreeSet<(FamilyKind, RevisionId)>,
     families: BTreeMap<FamilyKind, BTreeSet<Box<str>>>,
-    cluster_tasks: BTreeSet<(ClusterId, LaunchType, Shelf, TaskId)>,
-    family_tasks: BTreeSet<(ClusterId, FamilyId, Shelf, TaskId)>,
+    cluster_tasks: IdSets<(ClusterId, LaunchType, Shelf)>,
+    family_tasks: IdSets<(ClusterId, FamilyId, Shelf)>,
     /// By a number for `startedBy`.
-    starter_tasks: BTreeSet<(ClusterId, u64, Shelf, TaskId)>,
-    instance_tasks: BTreeSet<(InstanceId, Shelf, TaskId)>,
+    starter_tasks: IdSets<(ClusterId, u64, Shelf)>,
+    instance_tasks: IdSets<(InstanceId, Shelf)>,
     /// How many that are not STOPPED were asked of a capacity provider.
     provider_tasks: BTreeMap<(ClusterId, Box<str>), u32>,
     /// How many tasks and service revisions were made from each revision.
@@ -128,9 +129,7 @@ pub(crate) struct Index {
     pub(crate) service_names: BTreeMap<(ClusterId, Box<str>), ServiceId>,
     pub(crate) daemons: BTreeSet<(ClusterId, ServiceId)>,
     pub(crate) balanced: BTreeSet<(ClusterId, ServiceId)>,
-    service_tasks: BTreeSet<(ServiceId, Shelf, TaskId)>,
-    /// Those that are not STOPPED, by deployment.
-    pub(crate) live_service_tasks: BTreeSet<(ServiceId, u64, TaskId)>,
+    service_tasks: IdSets<(ServiceId, Shelf)>,
     pub(crate) inactive_services: BTreeSet<(Millis, ServiceId)>,
     cluster_counts: BTreeMap<(ClusterId, LaunchType), Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,

@@ -6,6 +6,8 @@ mod decode;
 mod encode;
 mod route;
 
+use std::borrow::Cow;
+
 use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
 pub use adapt::adapt;
@@ -24,6 +26,9 @@ pub fn body_bytes_max(target: Option<&str>) -> usize {
     if target == Some(events) { LOG_BODY_BYTES_MAX } else { BODY_BYTES_MAX }
 }
 
+/// A header: its name in lower case, and its value.
+pub type Header<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// A request as it came in.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpRequest<'a> {
@@ -34,7 +39,7 @@ pub struct HttpRequest<'a> {
     /// What follows `?`, still encoded as it was sent.
     pub query: &'a str,
     /// The headers in the order sent; their names in lower case.
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [Header<'a>],
     /// The whole body.
     pub body: &'a [u8],
 }
@@ -43,7 +48,7 @@ impl<'a> HttpRequest<'a> {
     /// The first header of that name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        found.map(|(_, value)| &**value)
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::fault::Fault;
-use crate::http::HttpRequest;
+use crate::http::{Header, HttpRequest};
 use crate::timestamp::Moment;
 use authorization::Authorization;
 use canonical::{canonical_request, hex};
@@ -121,8 +121,9 @@ pub fn verify(
         return Err(invalid("The provided 'x-amz-content-sha256' header does not match what was computed.".to_owned()));
     }
     let canonical = canonical_request(request, &authorization.signed_headers, &body_hash).ok_or_else(mismatch)?;
-    let signing_key = signing_keys.get(&key, &authorization.scope());
-    let wanted = signature(&signing_key, &date.text, &authorization.scope(), &canonical);
+    let scope = authorization.scope();
+    let signing_key = signing_keys.get(&key, &scope);
+    let wanted = signature(&signing_key, &date.text, &scope, &canonical);
     let same = wanted.as_bytes().ct_eq(authorization.signature.as_bytes());
     if !bool::from(same) {
         return Err(mismatch());
@@ -141,15 +142,15 @@ pub fn sign(
     service: &str,
     now_unix_seconds: u64,
     request: &HttpRequest<'_>,
-) -> Vec<(String, String)> {
+) -> Vec<Header<'static>> {
     let date = Moment::from_unix(now_unix_seconds).basic();
-    let mut added = vec![("x-amz-date".to_owned(), date.clone())];
+    let mut added = vec![("x-amz-date".into(), date.clone().into())];
     if let Some(token) = &key.session_token {
-        added.push(("x-amz-security-token".to_owned(), token.clone()));
+        added.push(("x-amz-security-token".into(), token.clone().into()));
     }
     let mut headers = request.headers.to_vec();
     headers.extend(added.iter().cloned());
-    let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = headers.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     names.dedup();
     let day = date.split('T').next().unwrap_or_default();
@@ -162,7 +163,7 @@ pub fn sign(
     let signature = signature(&signing_key, &date, &scope, &canonical);
     let (access_key, names) = (&key.access_key, names.join(";"));
     let value = format!("{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={names}, Signature={signature}");
-    added.push(("authorization".to_owned(), value));
+    added.push(("authorization".into(), value.into()));
     added
 }
 

@@ -5,10 +5,10 @@ use wire::http::{
 };
 use wire::{Fault, Timestamp, ec2, ecs, gantry, iam, sts};
 
-type Headers = Vec<(String, String)>;
+type Headers = Vec<wire::http::Header<'static>>;
 
 fn headers(pairs: &[(&str, &str)]) -> Headers {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into())).collect()
 }
 
 fn post<'a>(headers: &'a Headers, body: &'a [u8]) -> HttpRequest<'a> {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::http::HttpRequest;
+use wire::http::{Header, HttpRequest};
 use wire::sigv4::{self, Key, Secret};
 
 /// A client of one server.
@@ -88,8 +88,8 @@ impl Client {
     }
 
     fn request(&self, service: &str, headers: &[(&str, &str)], body: &str) -> Result<String> {
-        let mut all = vec![("host".to_owned(), self.authority.clone())];
-        all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut all: Vec<Header> = vec![("host".into(), self.authority.as_str().into())];
+        all.extend(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let request = HttpRequest { method: "POST", path: "/", query: "", headers: &all, body: body.as_bytes() };
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let signature = sigv4::sign(&self.key, &self.region, service, now, &request);

@@ -19,6 +19,7 @@ use gauge::Figures;
 use serde_json::{Value, json};
 use server::Server;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The command line of `bench`.
@@ -55,15 +56,15 @@ enum Group {
 }
 
 impl Group {
-    /// Measures in a release build of this program.
-    fn run_released(self) -> Result<()> {
+    /// Measures in a process of its own: memory that others have used and left is not there.
+    fn run_alone(self) -> Result<()> {
         let name = match self {
             Self::Api => "api",
             Self::Scale => "scale",
             Self::Place => "place",
             Self::Size => "size",
         };
-        command::run(&mut command::cargo(&["run", "--release", "--package", "xtask", "--", "bench", "--only", name]))
+        command::run(Command::new(std::env::current_exe()?).args(["bench", "--only", name]))
     }
 }
 
@@ -74,7 +75,6 @@ const MEMORY_FACTOR: &str = "8";
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.only {
         Some(Group::Api) | None => {}
-        Some(group) if cfg!(debug_assertions) => return group.run_released(),
         Some(Group::Place) => {
             println!("on: {}", machine()?);
             place::measure();
@@ -116,8 +116,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
     api::measure(&client, &api::one_task(&client)?)?;
     drop(server);
-    Group::Scale.run_released()?;
-    Group::Place.run_released()?;
+    Group::Scale.run_alone()?;
+    Group::Place.run_alone()?;
     peer::docker(&image, arguments.tasks.min(20), &running)
 }
 

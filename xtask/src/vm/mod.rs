@@ -82,7 +82,7 @@ pub fn vm(arguments: &Arguments) -> Result<()> {
 /// Files for the machine, at the paths they have here, and the script that runs them.
 fn contents(target: &Path, tests: &[(&Group, Vec<String>)]) -> Result<tree::Contents> {
     let (gantry, images) = (target.join("release/gantry"), images::all(target)?);
-    let supervisor = target.join("debug/gantry-supervisor");
+    let supervisor = target.join("release/gantry-supervisor");
     let registry = registry(target)?;
     let mut files = vec![gantry.clone(), registry.clone(), images.join("busybox.tar"), images.join("nginx.tar")];
     files.extend(supervisor.exists().then_some(supervisor));

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, http};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use wire::http::HttpRequest;
+use wire::http::{Header, HttpRequest};
 use wire::{ecs, sigv4};
 
 /// Between tries, at first and at the most.
@@ -263,7 +263,7 @@ fn telemetry_query(registration: &Registration) -> String {
 
 pub(super) async fn connect(client: &Client, endpoint: &Endpoint, query: &str) -> Result<Socket> {
     let path = format!("{}/ws", endpoint.path);
-    let mut headers = vec![("host".to_owned(), endpoint.authority.clone())];
+    let mut headers: Vec<Header> = vec![("host".into(), endpoint.authority.as_str().into())];
     let plain = HttpRequest { method: "GET", path: &path, query, headers: &headers, body: &[] };
     let signature = sigv4::sign(client.key(), client.region(), "ecs", wall_ms() / 1000, &plain);
     headers.extend(signature);

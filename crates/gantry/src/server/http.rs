@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use wire::http::{Answer, BODY_BYTES_MAX, Call, HttpRequest, HttpResponse, Protocol, body_bytes_max};
+use wire::http::{Answer, BODY_BYTES_MAX, Call, Header, HttpRequest, HttpResponse, Protocol, body_bytes_max};
 use wire::{Fault, ecs, gantry};
 
 /// Connections at once; further ones wait to be accepted.
@@ -144,9 +144,8 @@ async fn plan(core: &Handle, caller: Caller, call: Call) -> Result<Answer, Fault
 }
 
 /// Headers as signatures need them: lower-case names, text values; a value that is no text signs as nothing.
-pub fn headers(map: &hyper::HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+pub fn headers(map: &hyper::HeaderMap) -> Vec<Header<'_>> {
+    map.iter().map(|(name, value)| (name.as_str().into(), String::from_utf8_lossy(value.as_bytes()))).collect()
 }
 
 fn reply(response: HttpResponse) -> Reply {

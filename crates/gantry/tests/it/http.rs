@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use wire::http::HttpRequest;
+use wire::http::{Header, HttpRequest};
 use wire::sigv4::{self, Key, Secret};
 
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -108,14 +108,14 @@ impl Signer {
     pub fn sign(&self, service: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<(String, String)> {
         let key =
             Key { access_key: self.access_key.clone(), secret: Secret::new(self.secret.clone()), session_token: None };
-        let mut all = vec![("host".to_owned(), self.authority.clone())];
-        all.extend(headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut all: Vec<Header> = vec![("host".into(), self.authority.as_str().into())];
+        all.extend(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let now = now.saturating_add_signed(self.skew);
         let plain = HttpRequest { method: "POST", path: "/", query: "", headers: &all, body };
         let signature = sigv4::sign(&key, &self.region, service, now, &plain);
         all.extend(signature);
-        all
+        all.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 
     /// Calls an operation of a JSON service with a body that may be anything.

@@ -198,22 +198,22 @@ fn the_aws_cli_follows_a_container_live() {
     command.args(["-c", script]).args(tail).arg("--follow").env("PYTHONUNBUFFERED", "1");
     let mut tail = command.stdout(Stdio::piped()).spawn().expect("Debian's aws");
     let uptime = |text: &str| text.split_whitespace().next().and_then(|number| number.parse::<f64>().ok());
-    let mut lags = Vec::new();
+    // The first lines were printed before anybody asked, and other tests take the processors in turns: what counts is
+    // that the client keeps up, ten lines running. One that is a second behind stays a second behind.
+    let (mut lags, mut in_time) = (Vec::new(), 0);
     for line in BufReader::new(tail.stdout.take().expect("a pipe")).lines() {
         let line = line.expect("a line");
         let printed = line.split_once(' ').and_then(|(_, rest)| uptime(rest)).unwrap_or_else(|| panic!("odd: {line}"));
         let now = uptime(&std::fs::read_to_string("/proc/uptime").expect("uptime")).expect("a number");
         lags.push(now - printed);
-        if lags.len() >= 30 {
+        in_time = if now - printed < 1.0 { in_time + 1 } else { 0 };
+        if in_time == 10 || lags.len() == 300 {
             break;
         }
     }
     tail.kill().expect("kill");
     tail.wait().expect("wait");
-    // The first lines were printed before anybody asked.
-    assert!(lags.len() >= 30, "the client ended: {lags:?}");
-    let late = lags.split_off(lags.len() - 10);
-    assert!(late.iter().all(|lag| *lag < 1.0), "{late:?}");
+    assert_eq!(in_time, 10, "not ten lines running under a second, or the client ended: {lags:?}");
     gantry.take_down();
 }
 

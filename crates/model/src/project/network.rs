@@ -140,7 +140,8 @@ impl State {
 
 /// `02:00:ac:1f:00:04`.
 pub fn mac(bytes: [u8; 6]) -> String {
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
+    let [a, b, c, d, e, f] = bytes;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
 /// A zone id in AWS's form, `use1-az1` for `us-east-1a`: the region's short form and the letter's number.

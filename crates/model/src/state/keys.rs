@@ -4,6 +4,7 @@
 use super::{Counts, STOPPED_SHOWN_MS, State};
 use crate::Millis;
 use crate::group::Group;
+use crate::id_set::IdSets;
 use crate::ids::{ClusterId, EniId, FamilyId, InstanceId, ServiceId, TaskId, Uuid};
 use crate::port::HostPort;
 use crate::task::{Desired, Eni, EniStatus, LaunchType, Task, TaskStatus};
@@ -48,7 +49,7 @@ pub(crate) struct Keys {
     shelf: Shelf,
     cluster: (ClusterId, LaunchType),
     family: FamilyId,
-    service: Option<(ServiceId, u64)>,
+    service: Option<ServiceId>,
     instance: Option<InstanceId>,
     starter: Option<u64>,
     provider: Option<Box<str>>,
@@ -73,7 +74,7 @@ impl Keys {
             shelf: Shelf::of(task),
             cluster: (task.cluster, task.launch_type),
             family: task.definition.family,
-            service: task.service.map(|member| (member.service, member.deployment)),
+            service: task.service.map(|member| member.service),
             instance: task.instance,
             starter: task.service.map(|member| member.deployment).or_else(starter),
             provider: task.provider.clone().filter(|_| live),
@@ -94,6 +95,18 @@ fn shift<K: Ord>(set: &mut BTreeSet<K>, old: Option<K>, new: Option<K>) {
             set.remove(&old);
         }
         set.extend(new);
+    }
+}
+
+/// Moves an id to another list.
+fn relist<K: Ord>(sets: &mut IdSets<K>, id: TaskId, old: Option<K>, new: Option<K>) {
+    if old != new {
+        if let Some(old) = old {
+            sets.remove(&old, id);
+        }
+        if let Some(new) = new {
+            sets.insert(new, id);
+        }
     }
 }
 
@@ -147,15 +160,17 @@ impl State {
                 $how(&mut index.$map, old.and_then(key), new.and_then(key));
             };
         }
-        each!(shift(cluster_tasks), |keys| Some((keys.cluster.0, keys.cluster.1, keys.shelf, id)));
-        each!(shift(family_tasks), |keys| Some((keys.cluster.0, keys.family, keys.shelf, id)));
-        each!(shift(starter_tasks), |keys| Some((keys.cluster.0, keys.starter?, keys.shelf, id)));
-        each!(shift(instance_tasks), |keys| Some((keys.instance?, keys.shelf, id)));
-        each!(shift(service_tasks), |keys| Some((keys.service?.0, keys.shelf, id)));
-        each!(shift(live_service_tasks), |keys| {
-            let (service, deployment) = keys.service.filter(|_| keys.shelf != Shelf::Stopped)?;
-            Some((service, deployment, id))
-        });
+        macro_rules! list {
+            ($sets:ident, |$keys:ident| $key:expr) => {
+                let key = |$keys: &Keys| $key;
+                relist(&mut index.$sets, id, old.and_then(key), new.and_then(key));
+            };
+        }
+        list!(cluster_tasks, |keys| Some((keys.cluster.0, keys.cluster.1, keys.shelf)));
+        list!(family_tasks, |keys| Some((keys.cluster.0, keys.family, keys.shelf)));
+        list!(starter_tasks, |keys| Some((keys.cluster.0, keys.starter?, keys.shelf)));
+        list!(instance_tasks, |keys| Some((keys.instance?, keys.shelf)));
+        list!(service_tasks, |keys| Some((keys.service?, keys.shelf)));
         each!(shift(waiting), |keys| Some((keys.cluster.0, keys.waiting.as_ref()?.0, id)));
         each!(shift(waiting_needs), |keys| {
             let (since, need) = keys.waiting.clone()?;

@@ -7,8 +7,8 @@ use crate::ids::{ClusterId, FamilyId, InstanceId, ServiceId, TaskId};
 use crate::task::{Desired, LaunchType, Task};
 
 const FIRST: TaskId = TaskId([0; 16]);
-const LAST: TaskId = TaskId([0xff; 16]);
 const ALL: [Shelf; 3] = [Shelf::Wanted, Shelf::Stopping, Shelf::Stopped];
+const LIVE: [Shelf; 2] = [Shelf::Wanted, Shelf::Stopping];
 
 /// Which tasks are listed: those of a cluster to which all that is said applies.
 #[derive(Clone, Copy, Debug)]
@@ -100,25 +100,12 @@ impl State {
 
     fn next_in(&self, list: List, shelf: Shelf, from: TaskId) -> Option<TaskId> {
         let index = &self.index;
-        macro_rules! next {
-            ($set:ident, $($key:expr),+) => {
-                index.$set.range(($($key,)+ shelf, from)..=($($key,)+ shelf, LAST)).next().map(|key| last!(key, $($key),+))
-            };
-        }
-        macro_rules! last {
-            ($key:ident, $one:expr) => {
-                $key.2
-            };
-            ($key:ident, $one:expr, $two:expr) => {
-                $key.3
-            };
-        }
         match list {
-            List::Cluster(cluster, kind) => next!(cluster_tasks, cluster, kind),
-            List::Family(cluster, family) => next!(family_tasks, cluster, family),
-            List::Starter(cluster, number) => next!(starter_tasks, cluster, number),
-            List::Instance(instance) => next!(instance_tasks, instance),
-            List::Service(service) => next!(service_tasks, service),
+            List::Cluster(cluster, kind) => index.cluster_tasks.next(&(cluster, kind, shelf), from),
+            List::Family(cluster, family) => index.family_tasks.next(&(cluster, family, shelf), from),
+            List::Starter(cluster, number) => index.starter_tasks.next(&(cluster, number, shelf), from),
+            List::Instance(instance) => index.instance_tasks.next(&(instance, shelf), from),
+            List::Service(service) => index.service_tasks.next(&(service, shelf), from),
         }
     }
 
@@ -129,20 +116,28 @@ impl State {
 
     /// The tasks of an instance: those wanted RUNNING, those that stop, those that have stopped.
     pub fn instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.instance_tasks.range((instance, Shelf::Wanted, FIRST)..=(instance, Shelf::Stopped, LAST));
-        keys.map(|(.., id)| &self.tasks[id])
+        ALL.iter().flat_map(move |shelf| self.index.instance_tasks.of(&(instance, *shelf))).map(|id| &self.tasks[id])
     }
 
     /// Those of them that are not STOPPED.
     pub fn live_instance_tasks(&self, instance: InstanceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.instance_tasks.range((instance, Shelf::Wanted, FIRST)..(instance, Shelf::Stopped, FIRST));
-        keys.map(|(.., id)| &self.tasks[id])
+        LIVE.iter().flat_map(move |shelf| self.index.instance_tasks.of(&(instance, *shelf))).map(|id| &self.tasks[id])
     }
 
     /// The tasks of a service, in the same order.
     pub fn service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
-        let keys = self.index.service_tasks.range((service, Shelf::Wanted, FIRST)..=(service, Shelf::Stopped, LAST));
-        keys.map(|(.., id)| &self.tasks[id])
+        ALL.iter().flat_map(move |shelf| self.index.service_tasks.of(&(service, *shelf))).map(|id| &self.tasks[id])
+    }
+
+    /// Those of them that are not STOPPED.
+    pub fn live_service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> + Clone {
+        LIVE.iter().flat_map(move |shelf| self.index.service_tasks.of(&(service, *shelf))).map(|id| &self.tasks[id])
+    }
+
+    /// The same of one deployment.
+    pub fn live_deployment_tasks(&self, service: ServiceId, number: u64) -> impl Iterator<Item = &Task> + Clone {
+        let of_it = move |task: &&Task| task.service.is_some_and(|member| member.deployment == number);
+        self.live_service_tasks(service).filter(of_it)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{State, Touched};
 use crate::Millis;
-use crate::ids::{ClusterId, ServiceId, TaskId};
+use crate::ids::{ClusterId, ServiceId};
 use crate::service::{EVENTS_MAX, Event, INACTIVE_SHOWN_MS, Service, ServiceStatus};
 use crate::service_deployment::{SERVICE_DEPLOYMENTS_MAX, ServiceDeployment};
 use crate::service_revision::{ResolvedImage, ServiceRevision};
@@ -174,18 +174,6 @@ impl State {
     /// INACTIVE services whose time is up at `now`.
     pub fn expired_services(&self, now: Millis) -> impl Iterator<Item = ServiceId> {
         self.index.inactive_services.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
-    }
-
-    /// The tasks of a service that are not STOPPED, by deployment.
-    pub fn live_service_tasks(&self, service: ServiceId) -> impl Iterator<Item = &Task> + Clone {
-        let (first, last) = ((service, 0, TaskId([0; 16])), (service, u64::MAX, TaskId([0xff; 16])));
-        self.index.live_service_tasks.range(first..=last).map(|(.., id)| &self.tasks[id])
-    }
-
-    /// The same of one deployment.
-    pub fn live_deployment_tasks(&self, service: ServiceId, number: u64) -> impl Iterator<Item = &Task> + Clone {
-        let (first, last) = ((service, number, TaskId([0; 16])), (service, number, TaskId([0xff; 16])));
-        self.index.live_service_tasks.range(first..=last).map(|(.., id)| &self.tasks[id])
     }
 
     /// The host of a task has been away for so long that the task counts as nothing.

@@ -42,6 +42,8 @@ pub struct Plan {
     pub events: Vec<String>,
     /// When to look again though nothing happened.
     pub wake: Option<Millis>,
+    /// Another look at once would find nothing to do, once all of this is done.
+    pub last: bool,
 }
 
 impl Plan {

@@ -23,7 +23,10 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
     let uneven = balance::step(state, &mut draft, &tasks, &mut plan);
     settle(state, &mut draft, &tasks, &plan);
     plan.wake = next_look(&draft, &tasks).into_iter().chain(uneven).min();
+    let even = !draft.service.rebalance;
     draft.finish(state, &mut plan);
+    // What has just been started changes nothing before it runs.
+    plan.last = plan.starts > 0 && plan.stops.is_empty() && plan.deployment.is_none() && even;
     plan
 }
 

@@ -89,6 +89,9 @@ impl<'a> Tasks<'a> {
     /// Those to be scaled in, of those that are not protected: unhealthy ones, then, as ECS does it, of those in the zone
     /// and on the instance with the most tasks of the service the newest.
     pub fn scale_in(&self, count: usize) -> Vec<&'a Task> {
+        if count == 0 {
+            return Vec::new();
+        }
         let zone = |task: &Task| self.state.task_zone(task);
         let mut left = self.by_worth(&self.primary);
         let (mut zones, mut instances) = (BTreeMap::new(), BTreeMap::new());

@@ -1,5 +1,7 @@
 //! The canonical form of a request: the text that is hashed and signed, the same for everyone who saw the same request.
 
+use std::borrow::Cow;
+
 use crate::http::HttpRequest;
 use crate::query::percent_decoded;
 
@@ -29,9 +31,12 @@ pub(super) fn canonical_request(request: &HttpRequest<'_>, signed_headers: &[&st
 }
 
 /// A header's value without outer space and with single spaces inside.
-fn folded(value: &str) -> String {
+fn folded(value: &str) -> Cow<'_, str> {
+    if !value.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return Cow::Borrowed(value);
+    }
     let words: Vec<&str> = value.split_ascii_whitespace().collect();
-    words.join(" ")
+    Cow::Owned(words.join(" "))
 }
 
 /// The path without `.`, `..` and empty segments, encoded once more than it was sent, as every service but S3 does.

@@ -15,8 +15,8 @@ const KEYS_MAX: usize = 1024;
 /// Signing keys that were used before. A full cache starts again from nothing.
 #[derive(Default)]
 pub struct SigningKeys {
-    /// By access key and scope; beside the signing key stands the secret that it came from.
-    kept: BTreeMap<(String, String), (String, [u8; 32])>,
+    /// By access key and scope, as `KEY/SCOPE`; beside the signing key stands the secret that it came from.
+    kept: BTreeMap<String, (String, [u8; 32])>,
 }
 
 impl fmt::Debug for SigningKeys {
@@ -33,7 +33,7 @@ impl SigningKeys {
 
     /// The signing key of `DAY/REGION/SERVICE/aws4_request`.
     pub(super) fn get(&mut self, key: &Key, scope: &str) -> [u8; 32] {
-        let name = (key.access_key.clone(), scope.to_owned());
+        let name = format!("{}/{scope}", key.access_key);
         let secret = key.secret.expose();
         if let Some((source, signing_key)) = self.kept.get(&name)
             // A secret may have been replaced under the same access key.

@@ -5,7 +5,7 @@ use super::*;
 /// 30 August 2015, 12:36:00, the time of all published vectors.
 const NOW: u64 = 1_440_938_160;
 
-type Headers = Vec<(String, String)>;
+type Headers = Vec<Header<'static>>;
 
 fn key() -> Key {
     Key {
@@ -21,7 +21,7 @@ fn lookup(access_key: &str) -> Option<Key> {
 
 fn owned(headers: &[(&str, &str)]) -> Headers {
     let pairs = headers.iter();
-    pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs.map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into())).collect()
 }
 
 /// A published vector: request, headers beside host and date, and the signature.
@@ -121,7 +121,7 @@ fn published_vectors() {
         };
         let added = sign(&key(), "us-east-1", "service", NOW, &request);
         let authorization = added.iter().find(|(name, _)| name == "authorization");
-        let authorization = authorization.map(|(_, value)| value.as_str()).unwrap_or_default();
+        let authorization = authorization.map(|(_, value)| &**value).unwrap_or_default();
         let context = format!("{} {}?{}", vector.method, vector.path, vector.query);
         assert!(authorization.ends_with(&format!("Signature={}", vector.signature)), "{context}");
         let mut all = headers.clone();
@@ -178,7 +178,7 @@ fn replaced(headers: &Headers, name: &str, from: &str, to: &str) -> Headers {
     for (known, value) in &mut changed {
         if known == name {
             assert!(value.contains(from), "{name} does not hold {from}");
-            *value = value.replace(from, to);
+            *value = value.replace(from, to).into();
         }
     }
     changed
@@ -201,7 +201,7 @@ fn every_change_is_refused() {
     let mismatch = "InvalidSignatureException";
     let added = |name: &str, value: &str| {
         let mut more = headers.clone();
-        more.push((name.to_owned(), value.to_owned()));
+        more.push((name.to_owned().into(), value.to_owned().into()));
         more
     };
     let without = |name: &str| -> Headers { headers.iter().filter(|(known, _)| known != name).cloned().collect() };
@@ -267,8 +267,9 @@ fn a_date_header_is_enough_when_it_is_signed() {
     let signature = signature(&derived, "20150830T123600Z", scope, &canonical);
     let mut all = headers.clone();
     all.push((
-        "authorization".to_owned(),
-        format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders=date;host, Signature={signature}"),
+        "authorization".into(),
+        format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders=date;host, Signature={signature}")
+            .into(),
     ));
     assert!(verdict_at(&all, b"", NOW).is_ok());
 }
