@@ -1,5 +1,6 @@
 //! Services in the state: their rows, what goes with them, and how they and their tasks are found.
 
+use super::shelves::is_listed_alike;
 use super::{State, Touched};
 use crate::Millis;
 use crate::ids::{ClusterId, ServiceId};
@@ -29,8 +30,10 @@ impl State {
         } else {
             self.index.balanced.remove(&(service.cluster, id));
         }
-        let old = self.services.remove(&id);
-        self.list_service(old.as_ref(), Some(&service));
+        if !self.services.get(&id).is_some_and(|old| is_listed_alike(old, &service)) {
+            let old = self.services.remove(&id);
+            self.list_service(old.as_ref(), Some(&service));
+        }
         self.services.insert(id, service);
         vec![Touched::Service(id)]
     }

@@ -21,16 +21,15 @@ fn shelf(service: &Service) -> Option<(ClusterId, ServiceShelf)> {
     (service.status != ServiceStatus::Inactive).then_some((service.cluster, (service.daemon, shown)))
 }
 
+/// Whether two states of a service are listed in the same place.
+pub(super) fn is_listed_alike(old: &Service, new: &Service) -> bool {
+    shelf(old) == shelf(new) && old.name == new.name
+}
+
 impl State {
     /// Lists a service where `new` belongs and takes it from where `old` was.
     pub(super) fn list_service(&mut self, old: Option<&Service>, new: Option<&Service>) {
         let named = |service: &Service| Some((shelf(service)?, service.name.clone()));
-        if let (Some(old), Some(new)) = (old, new)
-            && shelf(old) == shelf(new)
-            && old.name == new.name
-        {
-            return;
-        }
         if let Some((shelf, name)) = old.and_then(named)
             && let Some(names) = self.index.listed_services.get_mut(&shelf)
         {
