@@ -273,7 +273,7 @@ pub(super) async fn connect(client: &Client, endpoint: &Endpoint, query: &str) -
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", tokio_tungstenite::tungstenite::handshake::client::generate_key());
     for (name, value) in headers {
-        request = request.header(name, value);
+        request = request.header(&*name, &*value);
     }
     let stream = TcpStream::connect(&endpoint.authority).await?;
     stream.set_nodelay(true)?;

@@ -56,6 +56,7 @@ pub fn key(file: &KeyFile) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::http::Header;
 
     #[test]
     fn iam_is_signed_for_us_east_1_wherever_a_deployment_is() {
@@ -63,11 +64,11 @@ mod tests {
         let (operator, vault) = (file("GKone"), Vault::new(b"one").unwrap());
         let keys = Keys::new(&operator, &file("GKtwo"), "eu-west-1".to_owned(), vault);
         let may = |region: &str, service: Service| {
-            let host = [("host".to_owned(), "localhost".to_owned())];
+            let host: [Header; 1] = [("host".into(), "localhost".into())];
             let plain = HttpRequest { method: "POST", path: "/", query: "", headers: &host, body: b"" };
             let now = wall_ms() / 1000;
             let added = sigv4::sign(&key(&operator), region, service.signing_name(), now, &plain);
-            let headers: Vec<(String, String)> = host.iter().cloned().chain(added).collect();
+            let headers: Vec<Header> = host.iter().cloned().chain(added).collect();
             keys.verify(&HttpRequest { headers: &headers, ..plain }, service).is_ok()
         };
         assert!(may("us-east-1", Service::Iam) && may("eu-west-1", Service::Iam) && !may("eu-west-2", Service::Iam));
