@@ -43,7 +43,12 @@ fn step(desk: &mut Desk, id: ServiceId) {
     }
     if plan.starts > 0 {
         let started = start(desk, id, plan.of, plan.starts, &plan.places);
-        if plan.last && started == plan.starts as usize {
+        // A host that is away has a time after which its tasks count as lost, which another look finds.
+        let there = |task: &TaskId| {
+            let instance = desk.state.tasks.get(task).and_then(|task| desk.state.instances.get(&task.instance?));
+            instance.is_some_and(|instance| instance.away_until().is_none())
+        };
+        if plan.last && started.len() == plan.starts as usize && started.iter().all(there) {
             desk.has_looked(id);
         }
     }
@@ -58,10 +63,12 @@ fn stop(desk: &mut Desk, id: ServiceId, number: u64, stops: &[(model::TaskId, St
     say(desk, id, number, &format!("has stopped {} running tasks: {}.", stops.len(), tasks.join(" ")));
 }
 
-/// How many were started.
-fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) -> usize {
+/// Which were started.
+fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[InstanceId]) -> Vec<TaskId> {
     let service = desk.state.services.get(&id);
-    let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else { return 0 };
+    let Some((mut order, strategy)) = service.and_then(|service| order(desk, service, number)) else {
+        return Vec::new();
+    };
     // The ratio is kept over the tasks of the deployment.
     let spread = !strategy.is_empty();
     let live = spread.then(|| desk.state.live_service_tasks(id)).into_iter().flatten();
@@ -73,7 +80,7 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
         false => place_each(desk, &order, places),
     };
     if let Some((why, _)) = unplaced.first() {
-        let Some(mut service) = desk.state.services.get(&id).cloned() else { return tasks.len() };
+        let Some(mut service) = desk.state.services.get(&id).cloned() else { return tasks };
         let words = planner::service::note_unplaced(&mut service, number, why.code(), &why.event(), desk.now);
         desk.commit(Change::ServiceUpdated(Box::new(service)));
         words.into_iter().for_each(|words| desk.say(id, words));
@@ -82,7 +89,7 @@ fn start(desk: &mut Desk, id: ServiceId, number: u64, count: u32, places: &[Inst
     if !started.is_empty() {
         say(desk, id, number, &format!("has started {} tasks: {}.", started.len(), started.join(" ")));
     }
-    tasks.len()
+    tasks
 }
 
 /// One task on each of these instances.

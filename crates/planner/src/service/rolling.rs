@@ -23,10 +23,11 @@ pub(super) fn step(state: &State, service: &Service, health: Health) -> Plan {
     let uneven = balance::step(state, &mut draft, &tasks, &mut plan);
     settle(state, &mut draft, &tasks, &plan);
     plan.wake = next_look(&draft, &tasks).into_iter().chain(uneven).min();
-    let even = !draft.service.rebalance;
+    let alone = tasks.older.is_empty() && tasks.sick.is_empty() && tasks.lost.is_empty();
+    let full = tasks.primary.len() as u32 + plan.starts == draft.service.desired && !draft.service.rebalance;
     draft.finish(state, &mut plan);
-    // What has just been started changes nothing before it runs.
-    plan.last = plan.starts > 0 && plan.stops.is_empty() && plan.deployment.is_none() && even;
+    // A task that has just been started changes nothing before it runs, where nothing waits for it.
+    plan.last = plan.starts > 0 && alone && full && plan.stops.is_empty() && plan.deployment.is_none();
     plan
 }
 
