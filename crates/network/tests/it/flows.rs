@@ -1,6 +1,6 @@
 //! A node that is killed and comes back, and the time that things take.
 
-use crate::world::{Node, config, hear, in_namespace, interface, new_key, ping, root, until};
+use crate::world::{Node, config, hear, in_namespace, interface, new_key, patient, ping, root, until};
 use network::Network;
 use node::hands::{Attachment, Cidr, PortMapping, Protocol, TaskKey};
 use std::ffi::OsString;
@@ -137,5 +137,6 @@ pub fn how_long_it_takes() {
     println!("attach in a burst of 60: median {:.2?}, p90 {:.2?}", burst.0, burst.1);
     println!("detach: median {:.2?}, p90 {:.2?}", detach.0, detach.1);
     // Far above the budget of 2 ms, as other work may run beside: this catches a wrong order of magnitude.
-    assert!(attach.0 < Duration::from_millis(20) && detach.0 < Duration::from_millis(20));
+    let most = patient(Duration::from_millis(20));
+    assert!(attach.0 < most && detach.0 < most);
 }

@@ -240,3 +240,9 @@ pub fn ping(address: Ipv4Addr) -> bool {
     let received = rustix::net::recv(&socket, &mut answer[..], RecvFlags::empty());
     received.is_ok() && answer[0] == 0 && answer[8..14] == *b"gantry"
 }
+
+/// A limit of time, longer where the machine is emulated and says so.
+pub fn patient(limit: Duration) -> Duration {
+    let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
+    limit * slowness.unwrap_or(1)
+}
