@@ -1,6 +1,7 @@
 //! HTTP/1.1 by hand, so that requests can be as wrong as a test wants them, and signed requests made of it. One connection
 //! for each request; what the server says is read even where it stopped listening.
 
+use crate::world::patient;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,8 +41,8 @@ pub fn exchange(
     body: &[u8],
 ) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(authority)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(patient(TIMEOUT)))?;
+    stream.set_write_timeout(Some(patient(TIMEOUT)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name == "host") {
         head.push_str(&format!("host: {authority}\r\n"));

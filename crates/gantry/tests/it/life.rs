@@ -2,9 +2,10 @@
 //! and what the command line says of it.
 
 use crate::tasks::{SERVE, WAIT, address, container, page, shell};
-use crate::world::{Gantry, PATIENCE, eventually};
+use crate::world::{Gantry, PATIENCE, eventually, patient};
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
 
 #[test]
 fn a_helper_may_end_and_the_task_goes_on() {
@@ -18,7 +19,7 @@ fn a_helper_may_end_and_the_task_goes_on() {
         if ended { Ok(seen) } else { Err(format!("{seen:#}")) }
     });
     assert_eq!(container(&seen, "helper")["exitCode"], 3);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     let still = gantry.describe(&task);
     assert_eq!((&still["lastStatus"], &still["desiredStatus"]), (&json!("RUNNING"), &json!("RUNNING")));
     assert_eq!(container(&still, "main")["lastStatus"], "RUNNING");
@@ -50,8 +51,8 @@ fn one_that_does_not_listen_is_killed_after_its_time() {
     gantry.stop(&task);
     let stopped = gantry.stopped(&task);
     assert_eq!(container(&stopped, "main")["exitCode"], 137, "{stopped:#}");
-    let took = asked.elapsed().as_millis();
-    assert!((900..6000).contains(&took), "{took} ms");
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_millis(900) && took < patient(Duration::from_secs(6)), "{took:?}");
     gantry.take_down();
 }
 

@@ -41,8 +41,15 @@ pub fn image(name: &str) -> PathBuf {
     told("GANTRY_TEST_IMAGES").join(format!("{name}.tar"))
 }
 
+/// A limit of time, longer where the machine is emulated and says so.
+pub fn patient(limit: Duration) -> Duration {
+    let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
+    limit * slowness.unwrap_or(1)
+}
+
 /// Waits until `look` sees something.
 pub fn eventually<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let patience = patient(patience);
     let until = Instant::now() + patience;
     loop {
         match look() {

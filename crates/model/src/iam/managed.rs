@@ -12,6 +12,9 @@ pub struct ManagedPolicy {
     actions: &'static str,
 }
 
+/// What CodeDeploy does for services of ECS; the limited policy differs in its resources, which are not written out here.
+const CODE_DEPLOY: &str = "ecs:DescribeServices ecs:CreateTaskSet ecs:UpdateServicePrimaryTaskSet ecs:DeleteTaskSet elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeListeners elasticloadbalancing:ModifyListener elasticloadbalancing:DescribeRules elasticloadbalancing:ModifyRule lambda:InvokeFunction cloudwatch:DescribeAlarms sns:Publish s3:GetObject s3:GetObjectVersion iam:PassRole";
+
 /// Where AWS keeps those for roles that its services assume.
 const SERVICE: &str = "/service-role/";
 /// And those of roles that are linked to a service.
@@ -77,16 +80,8 @@ const POLICIES: [ManagedPolicy; 31] = [
         "SecretsManagerReadWrite",
         "secretsmanager:* cloudformation:CreateChangeSet cloudformation:DescribeChangeSet cloudformation:DescribeStackResource cloudformation:DescribeStacks cloudformation:ExecuteChangeSet ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcs kms:DescribeKey kms:ListAliases kms:ListKeys lambda:ListFunctions tag:GetResources",
     ),
-    policy(
-        "/",
-        "AWSCodeDeployRoleForECS",
-        "ecs:DescribeServices ecs:CreateTaskSet ecs:UpdateServicePrimaryTaskSet ecs:DeleteTaskSet elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeListeners elasticloadbalancing:ModifyListener elasticloadbalancing:DescribeRules elasticloadbalancing:ModifyRule lambda:InvokeFunction cloudwatch:DescribeAlarms sns:Publish s3:GetObject s3:GetObjectVersion iam:PassRole",
-    ),
-    policy(
-        "/",
-        "AWSCodeDeployRoleForECSLimited",
-        "ecs:DescribeServices ecs:CreateTaskSet ecs:UpdateServicePrimaryTaskSet ecs:DeleteTaskSet elasticloadbalancing:DescribeTargetGroups elasticloadbalancing:DescribeListeners elasticloadbalancing:ModifyListener elasticloadbalancing:DescribeRules elasticloadbalancing:ModifyRule lambda:InvokeFunction cloudwatch:DescribeAlarms sns:Publish s3:GetObject s3:GetObjectVersion iam:PassRole",
-    ),
+    policy("/", "AWSCodeDeployRoleForECS", CODE_DEPLOY),
+    policy("/", "AWSCodeDeployRoleForECSLimited", CODE_DEPLOY),
     policy(
         "/",
         "AmazonECSInfrastructureRolePolicyForLoadBalancers",

@@ -1,6 +1,6 @@
 //! What happens to a container while it runs and after it: checks inside it, another start in its place, volumes.
 
-use crate::world::World;
+use crate::world::{World, patient};
 use node::hands::{Command, ContainerSpec, Event, Mount, MountSource, TaskKey, TaskLimits};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ impl World {
     fn said(&mut self, task: &TaskKey, script: &str) -> String {
         let script = format!("({script}) > /tmp/said 2>&1; cp /tmp/said /proc/1/fd/1; true");
         assert_eq!(self.check(task, &["/bin/sh", "-c", &script]), 0);
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + patient(Duration::from_secs(5));
         loop {
             let text = self.printed(task, "main");
             if !text.is_empty() || Instant::now() > until {
@@ -50,7 +50,7 @@ fn a_check_runs_inside_its_container_and_is_confined_like_it() {
     println!("a check takes {:.1} ms", began.elapsed().as_secs_f64() * 1000.0 / 20.0);
     let began = Instant::now();
     assert_eq!(world.check(&task, &["sh", "-c", "sleep 30 & sleep 30"]), 137, "its time was up");
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < patient(Duration::from_secs(3)));
     let facts = "cat /was; pwd; echo $TASK $IMAGE; hostname; id -u; ulimit -n; tr '\\0' ' ' < /proc/1/cmdline; echo; \
                  grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; ls /proc/self/fd | wc -l; \
                  ps | grep -c '[s]leep 30'; mount -t tmpfs x /mnt 2>&1 | grep -c denied";
@@ -69,7 +69,7 @@ fn a_check_runs_inside_its_container_and_is_confined_like_it() {
     let before = world.processes(&task).len();
     let command = ["sleep", "0.5"].map(str::to_owned).to_vec();
     world.perform(Command::CheckHealth { task: task.clone(), container: "main".into(), command, timeout_ms: 5_000 });
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + patient(Duration::from_secs(5));
     while world.processes(&task).len() <= before {
         assert!(Instant::now() < until, "the check is in no group of the task");
     }

@@ -1,6 +1,6 @@
 //! Containers from start to end: programs, exit codes, output, users, confinement, stops.
 
-use crate::world::World;
+use crate::world::{World, patient};
 use node::hands::{Command, ContainerSpec, Event, TaskLimits};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -176,7 +176,7 @@ fn a_stop_is_asked_for_then_forced() {
         world.start(&task, ContainerSpec { name: name.into(), ..spec });
         world.started(&task, name);
     }
-    let ready = Instant::now() + Duration::from_secs(5);
+    let ready = Instant::now() + patient(Duration::from_secs(5));
     while !(world.printed(&task, "polite").contains("ready") && world.printed(&task, "quit").contains("ready")) {
         assert!(Instant::now() < ready, "not ready");
         std::thread::sleep(Duration::from_millis(5));
@@ -213,7 +213,7 @@ fn orders_may_be_said_again() {
     world.start(&task, world.spec(&["sleep", "60"]));
     world.started(&task, "main");
     // Supervisor and container; the process that made it is on its way out.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + patient(Duration::from_secs(5));
     while world.processes(&task).len() != 2 {
         assert!(Instant::now() < deadline, "{:?}", world.processes(&task));
     }

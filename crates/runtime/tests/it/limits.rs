@@ -1,6 +1,6 @@
 //! Limits: what the groups say, and what the kernel does about it.
 
-use crate::world::World;
+use crate::world::{World, patient};
 use node::hands::{ContainerSpec, TaskLimits, Ulimit};
 use std::fs;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ fn limits_are_in_the_groups() {
     assert!(["256", "10"].contains(&read(&own, &["cpu.shares", "cpu.weight"]).as_str()));
     let swap = read(&own, &["memory.memsw.limit_in_bytes", "memory.swap.max"]);
     assert!(swap == (64 << 20).to_string() || swap == "0", "{swap}");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + patient(Duration::from_secs(5));
     while world.printed(&task, "main").lines().count() < 5 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -49,7 +49,7 @@ fn limits_are_in_the_groups() {
     assert!(text.starts_with("100\n200\n77\n"), "{text}");
     assert!(text.contains("size=1024k"), "{text}");
     // In every hierarchy the container is in its own group, alone once its maker has gone, and the supervisor in its own.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + patient(Duration::from_secs(5));
     for group in own {
         let pids = || fs::read_to_string(group.join("cgroup.procs")).expect("procs");
         while pids().lines().count() != 1 {

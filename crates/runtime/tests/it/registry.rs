@@ -1,6 +1,7 @@
 //! Registries to pull from: Debian's `docker-registry` as a process, and one of our own that breaks off.
 
 use crate::archives::digest;
+use crate::world::patient;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +35,7 @@ impl Registry {
             Command::new(program).arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.expect("docker-registry: run `cargo xtask test --only \"runtime it\"`");
         let registry = Self { address, process, directory };
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + patient(Duration::from_secs(20));
         while TcpStream::connect(&registry.address).is_err() {
             assert!(Instant::now() < deadline, "the registry does not come up");
             std::thread::sleep(Duration::from_millis(10));

@@ -1,6 +1,6 @@
 //! The node comes and goes, supervisors die: what stays, what is found, what is taken away.
 
-use crate::world::World;
+use crate::world::{World, patient};
 use node::hands::{Command, ContainerSpec, Event, TaskLimits};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -118,13 +118,13 @@ fn spares_do_not_outlive_the_node() {
     world.task(TaskLimits::default());
     // Each waits in a group of its own, named after its process.
     let spares = |world: &World| world.waiting();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + patient(std::time::Duration::from_secs(5));
     while spares(&world).is_empty() && std::time::Instant::now() < deadline {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(!spares(&world).is_empty());
     world.close();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + patient(std::time::Duration::from_secs(5));
     while !spares(&world).is_empty() {
         assert!(std::time::Instant::now() < deadline, "spares stay");
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -14,6 +14,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const PATIENCE: Duration = Duration::from_secs(30);
 static NODES: AtomicU32 = AtomicU32::new(0);
 
+/// A limit of time, longer where the machine is emulated and says so.
+pub fn patient(limit: Duration) -> Duration {
+    let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
+    limit * slowness.unwrap_or(1)
+}
+
 pub struct World {
     pub node_id: String,
     pub data: PathBuf,
@@ -103,7 +109,7 @@ impl World {
             let event = self.seen.remove(at).expect("position");
             return pick(&event).expect("picked twice");
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patient(PATIENCE);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let next = async { tokio::time::timeout(left, self.events.recv()).await };
@@ -349,7 +355,7 @@ impl Drop for World {
             }
             let mut left = self.tasks.len();
             while left > 0 {
-                let next = async { tokio::time::timeout(Duration::from_secs(10), self.events.recv()).await };
+                let next = async { tokio::time::timeout(patient(Duration::from_secs(10)), self.events.recv()).await };
                 match self.executor.as_ref().expect("an executor").block_on(next) {
                     Ok(Some(Event::Released { .. })) => left -= 1,
                     Ok(Some(_)) => {}
