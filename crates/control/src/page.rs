@@ -60,7 +60,13 @@ impl<'a> Page<'a> {
         (taken, token)
     }
 
-    fn seal(&self, cursor: &str) -> String {
+    /// How many items a page has.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The token of the page after `cursor`.
+    pub fn seal(&self, cursor: &str) -> String {
         let mac = self.mac(cursor);
         mac.iter().chain(cursor.as_bytes()).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -119,7 +119,7 @@ pub enum IamChange {
 }
 
 /// Which row of these was touched; names as keys have them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum IamRow {
     /// A role.
     Role(Box<str>),

@@ -67,7 +67,7 @@ pub enum ParameterChange {
 }
 
 /// Which row of these was touched.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ParameterRow {
     /// A parameter.
     Parameter(Box<str>),

@@ -117,6 +117,11 @@ impl State {
 
     /// Every row there is.
     pub fn rows(&self) -> Vec<Row> {
+        self.all_rows().iter().map(|touched| self.row(touched)).collect()
+    }
+
+    /// The same, without what is in them.
+    pub(crate) fn all_rows(&self) -> Vec<Touched> {
         let mut touched = vec![Touched::Meta];
         touched.extend(self.clusters.keys().map(|id| Touched::Cluster(*id)));
         let settings = self.account_settings.keys().cloned();
@@ -138,7 +143,7 @@ impl State {
         touched.extend(self.secrets.rows().map(Touched::Secret));
         let tokens = self.index.token_ages.iter();
         touched.extend(tokens.map(|(_, cluster, token)| Touched::ClientToken(*cluster, token.clone())));
-        touched.iter().map(|touched| self.row(touched)).collect()
+        touched
     }
 }
 
@@ -166,6 +171,7 @@ impl Loader {
         for (kind, value) in self.rows {
             put(&mut state, &kind, &value)?;
         }
+        state.retag_all();
         Ok(Some(state))
     }
 }

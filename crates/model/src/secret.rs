@@ -67,7 +67,7 @@ pub enum SecretChange {
 }
 
 /// Which row of these was touched.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SecretRow {
     /// A secret.
     Secret(Box<str>),

@@ -41,12 +41,14 @@ mod lists;
 mod services;
 mod settings;
 mod shelves;
+mod tag_index;
 
 pub use counts::Counts;
 pub use families::FamilyKind;
 use keys::{Keys, Shelf};
 pub use lists::TaskFilter;
 use shelves::ServiceShelf;
+use tag_index::TagIndex;
 
 /// How long a stopped task is shown (AWS: about an hour).
 pub const STOPPED_SHOWN_MS: Millis = 3_600_000;
@@ -146,10 +148,11 @@ pub(crate) struct Index {
     pub(crate) waiting_needs: BTreeSet<(ClusterId, Box<str>, Millis, TaskId)>,
     pub(crate) expiries: BTreeSet<(Millis, TaskId)>,
     pub(crate) token_ages: BTreeSet<(Millis, ClusterId, Box<str>)>,
+    tags: TagIndex,
 }
 
 /// A row that a change touched.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Touched {
     /// The deployment's meta.
     Meta,
@@ -217,6 +220,12 @@ impl State {
 
     /// Puts `change` into effect and tells which rows it touched.
     pub fn apply(&mut self, change: &Change) -> Vec<Touched> {
+        let touched = self.alter(change);
+        touched.iter().for_each(|row| self.retag(row));
+        touched
+    }
+
+    fn alter(&mut self, change: &Change) -> Vec<Touched> {
         match change {
             Change::Opened(meta) => {
                 self.meta = (**meta).clone();
@@ -470,6 +479,19 @@ impl State {
             .iter()
             .take_while(move |(at, ..)| lapsed(at))
             .map(|(_, cluster, token)| (*cluster, &**token))
+    }
+
+    /// Where the indexes of two states that have the same rows are not the same.
+    pub fn index_difference(&self, other: &Self) -> Option<String> {
+        if self.index == other.index {
+            return None;
+        }
+        let (one, two) = (format!("{:#?}", self.index), format!("{:#?}", other.index));
+        let lines = one.lines().zip(two.lines()).enumerate();
+        let (number, (line, differs)) = lines.into_iter().find(|(_, (one, two))| one != two)?;
+        // The index is the last line before that is indented once.
+        let name = one.lines().take(number + 1).filter(|line| !line.starts_with("     ")).last().unwrap_or_default();
+        Some(format!("{}: {} instead of {}", name.trim(), differs.trim(), line.trim()))
     }
 
     /// When the next of these is due.

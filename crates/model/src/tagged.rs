@@ -47,7 +47,7 @@ impl State {
         Some(tags)
     }
 
-    /// Writes them. No index knows tags.
+    /// Writes them.
     pub(crate) fn put_tags(&mut self, on: &Tagged, tags: &[Tag]) -> Vec<Touched> {
         let place = match on {
             Tagged::Cluster(id) => self.clusters.get_mut(id).map(|cluster| (&mut cluster.tags, Touched::Cluster(*id))),

@@ -135,7 +135,7 @@ impl Disk {
         self.on_their_way.clear();
     }
 
-    /// Where rows and history disagree.
+    /// Where rows and history disagree, or what is derived from them.
     pub fn disagreement(&self) -> Option<String> {
         let mut told: BTreeMap<(String, Vec<u8>), Vec<u8>> = BTreeMap::new();
         for row in self.history.rows() {
@@ -145,7 +145,12 @@ impl Disk {
             bytes.map_or("nothing".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
         };
         let keys: BTreeSet<_> = told.keys().chain(self.rows.keys()).collect();
-        let differs = keys.into_iter().find(|key| told.get(*key) != self.rows.get(*key))?;
+        let Some(differs) = keys.into_iter().find(|key| told.get(*key) != self.rows.get(*key)) else {
+            return match self.load() {
+                Ok(loaded) => loaded.index_difference(&self.history).map(|found| format!("an index: {found}")),
+                Err(error) => Some(error),
+            };
+        };
         let (row, change): (String, String) = (text(self.rows.get(differs)), text(told.get(differs)));
         Some(format!("{}: the rows say {row}, the changes say {change}", differs.0))
     }

@@ -39,7 +39,7 @@ fn arn(state: &State, secret: &Secret) -> String {
 }
 
 /// A secret by its name, its ARN, or its ARN without the six characters at the end.
-fn find<'a>(state: &'a State, id: &str) -> Result<&'a Secret, Fault> {
+pub(super) fn find<'a>(state: &'a State, id: &str) -> Result<&'a Secret, Fault> {
     let known = match id.strip_prefix("arn:") {
         None => state.secrets.get(id),
         Some(_) => {

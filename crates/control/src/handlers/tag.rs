@@ -8,6 +8,7 @@ use model::capacity_provider::is_fargate;
 use model::change::Change;
 use model::cluster::Tag;
 use model::service::ServiceStatus;
+use model::state::Touched;
 use model::tagged::Tagged;
 use model::task_set::TaskSetStatus;
 use model::{Cluster, InstanceId, State, TaskId, TaskStatus};
@@ -95,6 +96,19 @@ impl Found {
     fn alterable(&self) -> Result<(), Fault> {
         self.over.map_or(Ok(()), |message| Err(Fault::invalid_parameter(message)))
     }
+}
+
+/// The row of what an ARN names.
+pub(super) fn row(state: &State, arn: &str) -> Option<Touched> {
+    Some(match find(state, arn, ecs::fault::resource_not_found).ok()?.on {
+        Tagged::Cluster(id) => Touched::Cluster(id),
+        Tagged::CapacityProvider(name) => Touched::CapacityProvider(name),
+        Tagged::Definition(id) => Touched::Definition(id),
+        Tagged::DaemonDefinition(family, revision) => Touched::DaemonDefinition(family, revision),
+        Tagged::Instance(id) => Touched::Instance(id),
+        Tagged::Service(id) | Tagged::TaskSet(id, _) => Touched::Service(id),
+        Tagged::Task(id) => Touched::Task(id),
+    })
 }
 
 fn find(state: &State, arn: &str, missing: fn(String) -> Fault) -> Result<Found, Fault> {

@@ -5,9 +5,10 @@ use crate::desk::Desk;
 use crate::page::Page;
 use model::State;
 use model::cluster::Tag;
-use model::service::ServiceStatus;
-use model::task::TaskStatus;
-use model::task_set::TaskSetStatus;
+use model::iam::IamRow;
+use model::parameter::ParameterRow;
+use model::secret::SecretRow;
+use model::state::Touched;
 use std::collections::BTreeSet;
 use wire::{Fault, tagging};
 
@@ -16,59 +17,96 @@ const PAGE: (usize, usize) = (50, 100);
 /// Keys or values of a page.
 const WORDS: (usize, usize) = (1000, 1000);
 
-/// Everything there is that has tags and is not over, by ARN.
-fn resources(state: &State) -> Vec<(String, &[Tag])> {
-    let scope = state.scope();
-    let cluster = |id| state.clusters.get(&id).map_or("", |cluster| &*cluster.name);
-    let mut found: Vec<(String, &[Tag])> = Vec::new();
-    let add = |tags: &[Tag]| !tags.is_empty();
-    let mut push = |arn: String, tags| found.push((arn, tags));
-    for known in state.clusters.values().filter(|known| known.active && add(&known.tags)) {
-        push(scope.cluster(&known.name), &known.tags);
-    }
-    for known in state.capacity_providers.values().filter(|known| known.active && add(&known.tags)) {
-        push(scope.capacity_provider(&known.name), &known.tags);
-    }
-    for known in state.definitions.values().filter(|known| known.active && add(&known.tags)) {
-        let family = state.families.get(&known.id.family).map_or("", |family| &*family.name);
-        push(scope.task_definition(family, known.id.revision), &known.tags);
-    }
-    for known in state.daemon_definitions.values().filter(|known| known.deleted_at.is_none() && add(&known.tags)) {
-        push(scope.daemon_definition(&known.family, known.revision), &known.tags);
-    }
-    for known in state.instances.values().filter(|known| known.is_registered() && add(&known.tags)) {
-        push(scope.instance(cluster(known.cluster), known.id), &known.tags);
-    }
-    for known in state.services.values().filter(|known| known.status != ServiceStatus::Inactive) {
-        if add(&known.tags) {
-            push(scope.service(cluster(known.cluster), &known.name), &known.tags);
+/// Rows that one request looks at. What has tags but not those asked for is passed over, so a page may be empty and yet have
+/// a next one, as on AWS.
+const LOOKED_AT: usize = 2000;
+
+/// The row an ARN names, if it names one. Whether what is there has that ARN is to be seen.
+fn row_of(state: &State, text: &str) -> Option<Touched> {
+    let arn = model::arn::Arn::parse(text)?;
+    let (kind, rest) = arn.resource.split_once(['/', ':'])?;
+    let last = || rest.rsplit('/').next().unwrap_or(rest).to_ascii_lowercase().into_boxed_str();
+    Some(match (arn.service, kind) {
+        ("ecs", _) => super::tag::row(state, text)?,
+        ("iam", "role") => Touched::Iam(IamRow::Role(last())),
+        ("iam", "policy") => Touched::Iam(IamRow::Policy(last())),
+        ("iam", "instance-profile") => Touched::Iam(IamRow::InstanceProfile(last())),
+        ("ssm", "parameter") => {
+            let of_path = format!("/{rest}");
+            let name = if state.parameters.get(&of_path).is_some() { &*of_path } else { rest };
+            Touched::Parameter(ParameterRow::Parameter(name.into()))
         }
-        for one in known.deployments.iter().filter(|one| !one.is_set(TaskSetStatus::Draining)) {
-            if let Some(set) = one.set.as_ref().filter(|set| add(&set.tags)) {
-                push(scope.task_set(cluster(known.cluster), &known.name, one.number), &set.tags);
+        ("secretsmanager", "secret") => {
+            Touched::Secret(SecretRow::Secret(super::secret::find(state, text).ok()?.name.clone()))
+        }
+        _ => return None,
+    })
+}
+
+/// Where a page ended: a row, and which of its task sets.
+type Cursor = (Touched, Option<u64>);
+
+/// What is asked for.
+struct Wanted {
+    arns: Vec<String>,
+    types: Vec<String>,
+    filters: Vec<tagging::TagFilter>,
+}
+
+impl Wanted {
+    fn passes(&self, arn: &str, tags: &[Tag]) -> bool {
+        (self.arns.is_empty() || self.arns.iter().any(|asked| asked == arn))
+            && (self.types.is_empty() || self.types.iter().any(|wanted| is_of_type(arn, wanted)))
+            && self.filters.iter().all(|filter| has(tags, filter))
+    }
+
+    /// Of a row, what passes.
+    fn of_row(&self, state: &State, row: &Touched) -> Vec<(Cursor, tagging::ResourceTagMapping)> {
+        let mut found = Vec::new();
+        state.each_tagged(row, |set, tags| {
+            let arn = state.arn_of_tagged(row, set).filter(|arn| self.passes(arn, tags));
+            found.extend(arn.map(|arn| ((row.clone(), set), shown(arn, tags))));
+        });
+        found
+    }
+
+    /// A page, and its token.
+    fn page(
+        &self,
+        state: &State,
+        page: &Page<'_>,
+        after: Option<Cursor>,
+    ) -> (Vec<tagging::ResourceTagMapping>, String) {
+        let mut taken = Vec::new();
+        let token = |cursor: &Cursor| page.seal(&serde_json::to_string(cursor).expect("a cursor is JSON"));
+        let mut last = after.clone();
+        for (number, row) in state.tagged_from(after.as_ref().map(|(row, _)| row)).enumerate() {
+            if let Some(last) = last.as_ref().filter(|_| number == LOOKED_AT) {
+                return (taken, token(last));
             }
+            for (cursor, mapping) in self.of_row(state, row) {
+                if after.as_ref().is_some_and(|after| cursor <= *after) {
+                    continue;
+                }
+                if taken.len() == page.limit() {
+                    return (taken, last.as_ref().map(token).unwrap_or_default());
+                }
+                taken.push(mapping);
+                last = Some(cursor);
+            }
+            // All of the row has been seen.
+            last = Some((row.clone(), Some(u64::MAX)));
         }
+        (taken, String::new())
     }
-    for known in state.tasks.values().filter(|known| known.status != TaskStatus::Stopped && add(&known.tags)) {
-        push(scope.task(cluster(known.cluster), known.id), &known.tags);
+}
+
+fn shown(arn: String, tags: &[Tag]) -> tagging::ResourceTagMapping {
+    tagging::ResourceTagMapping {
+        resource_arn: Some(arn),
+        tags: Some(tags.iter().map(shown_tag).collect()),
+        compliance_details: None,
     }
-    for known in state.iam.roles().filter(|known| add(&known.tags)) {
-        push(scope.iam("role", &known.path, &known.name), &known.tags);
-    }
-    for known in state.iam.policies().filter(|known| add(&known.tags)) {
-        push(scope.iam("policy", &known.path, &known.name), &known.tags);
-    }
-    for known in state.iam.profiles().filter(|known| add(&known.tags)) {
-        push(scope.iam("instance-profile", &known.path, &known.name), &known.tags);
-    }
-    for known in state.parameters.from("").filter(|known| add(&known.tags)) {
-        push(scope.parameter(&known.name), &known.tags);
-    }
-    for known in state.secrets.all().filter(|known| known.deleted.is_none() && add(&known.tags)) {
-        push(scope.secret(&known.name, &known.suffix), &known.tags);
-    }
-    found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    found
 }
 
 /// Whether an ARN is of a type such as `ecs:task`, or of a service such as `ecs`.
@@ -121,39 +159,21 @@ pub(crate) fn resources_page(
     let state = &desk.state;
     let scope = format!("GetResources|{arns:?}|{types:?}|{filters:?}");
     let page = Page::read(&state.meta().token_key, scope, PAGE, input.resources_per_page, asked)?;
-    let wanted = resources(state).into_iter().filter(|(arn, tags)| {
-        page.after().is_none_or(|after| **arn > *after)
-            && (arns.is_empty() || arns.contains(arn))
-            && (types.is_empty() || types.iter().any(|wanted| is_of_type(arn, wanted)))
-            && filters.iter().all(|filter| has(tags, filter))
-    });
-    let (taken, next) = page.take(wanted, |(arn, _)| arn.clone());
-    let shown = |(arn, tags): (String, &[Tag])| tagging::ResourceTagMapping {
-        resource_arn: Some(arn),
-        tags: Some(tags.iter().map(shown_tag).collect()),
-        compliance_details: None,
+    let wanted = Wanted { arns, types, filters };
+    let (list, token) = if wanted.arns.is_empty() {
+        let after = page.after().map(serde_json::from_str).transpose();
+        let after = after.map_err(|_| Fault::invalid_parameter("Invalid token"))?;
+        wanted.page(state, &page, after)
+    } else {
+        let rows: BTreeSet<Touched> = wanted.arns.iter().filter_map(|arn| row_of(state, arn)).collect();
+        let found = rows.iter().flat_map(|row| wanted.of_row(state, row)).map(|(_, mapping)| mapping);
+        (found.collect(), String::new())
     };
-    Ok(tagging::GetResourcesOutput {
-        pagination_token: Some(next.unwrap_or_default()),
-        resource_tag_mapping_list: Some(taken.into_iter().map(shown).collect()),
-    })
+    Ok(tagging::GetResourcesOutput { pagination_token: Some(token), resource_tag_mapping_list: Some(list) })
 }
 
 fn shown_tag(tag: &Tag) -> tagging::Tag {
     tagging::Tag { key: Some(tag.key.to_string()), value: Some(tag.value.to_string()) }
-}
-
-/// A page of words.
-fn words(
-    state: &State,
-    scope: String,
-    asked: Option<&str>,
-    words: BTreeSet<&str>,
-) -> Result<(Vec<String>, String), Fault> {
-    let page = Page::read(&state.meta().token_key, scope, WORDS, None, token(asked))?;
-    let rest = words.into_iter().filter(|word| page.after().is_none_or(|after| *word > after));
-    let (taken, next) = page.take(rest, |word| (*word).to_owned());
-    Ok((taken.into_iter().map(str::to_owned).collect(), next.unwrap_or_default()))
 }
 
 /// resourcegroupstaggingapi:GetTagKeys.
@@ -162,10 +182,10 @@ pub(crate) fn keys(
     _: &Caller,
     input: tagging::GetTagKeysInput,
 ) -> Result<tagging::GetTagKeysOutput, Fault> {
-    let all = resources(&desk.state);
-    let known = all.iter().flat_map(|(_, tags)| tags.iter()).map(|tag| &*tag.key).collect();
-    let (keys, next) = words(&desk.state, "GetTagKeys".to_owned(), input.pagination_token.as_deref(), known)?;
-    Ok(tagging::GetTagKeysOutput { pagination_token: Some(next), tag_keys: Some(keys) })
+    let (state, asked) = (&desk.state, token(input.pagination_token.as_deref()));
+    let page = Page::read(&state.meta().token_key, "GetTagKeys".to_owned(), WORDS, None, asked)?;
+    let (keys, next) = page.take(state.tag_keys_after(page.after()).map(str::to_owned), String::clone);
+    Ok(tagging::GetTagKeysOutput { pagination_token: Some(next.unwrap_or_default()), tag_keys: Some(keys) })
 }
 
 /// resourcegroupstaggingapi:GetTagValues.
@@ -174,12 +194,12 @@ pub(crate) fn values(
     _: &Caller,
     input: tagging::GetTagValuesInput,
 ) -> Result<tagging::GetTagValuesOutput, Fault> {
-    let all = resources(&desk.state);
-    let of_key = all.iter().flat_map(|(_, tags)| tags.iter()).filter(|tag| *tag.key == *input.key);
+    let (state, asked) = (&desk.state, token(input.pagination_token.as_deref()));
     let scope = format!("GetTagValues|{}", input.key);
-    let known = of_key.map(|tag| &*tag.value).collect();
-    let (values, next) = words(&desk.state, scope, input.pagination_token.as_deref(), known)?;
-    Ok(tagging::GetTagValuesOutput { pagination_token: Some(next), tag_values: Some(values) })
+    let page = Page::read(&state.meta().token_key, scope, WORDS, None, asked)?;
+    let known = state.tag_values_after(&input.key, page.after());
+    let (values, next) = page.take(known.map(str::to_owned), String::clone);
+    Ok(tagging::GetTagValuesOutput { pagination_token: Some(next.unwrap_or_default()), tag_values: Some(values) })
 }
 
 #[cfg(test)]

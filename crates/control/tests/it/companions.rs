@@ -9,7 +9,7 @@ use wire::http::{Answer, Call};
 use wire::{Fault, iam, secretsmanager as secrets, ssm};
 
 impl Desk {
-    fn ask(&mut self, caller: Caller, call: Call) -> Result<Answer, Fault> {
+    pub fn ask(&mut self, caller: Caller, call: Call) -> Result<Answer, Fault> {
         self.now += 1;
         self.control.handle(self.now, Input::Request { ticket: 9, caller, call });
         self.round().expect("an answer")

@@ -1,7 +1,10 @@
 //! Tags of everything that may carry them, by ARN.
 
-use crate::{Desk, text};
+use crate::{Desk, operator, text};
+use model::row::Loader;
 use serde_json::{Value, json};
+use wire::http::{Answer, Call};
+use wire::tagging;
 
 fn tags_of(desk: &mut Desk, arn: &str) -> Value {
     desk.ok("ListTagsForResource", json!({"resourceArn": arn}))["tags"].clone()
@@ -97,4 +100,77 @@ fn what_cannot_be_tagged_is_said() {
     }
     let (_, message) = desk.refused("UntagResource", json!({"resourceArn": cluster, "tagKeys": ["aws:x"]}));
     assert!(message.contains("reserved prefix"), "{message}");
+}
+
+impl Desk {
+    fn resources(&mut self, input: &tagging::GetResourcesInput) -> tagging::GetResourcesOutput {
+        let call = Call::Tagging(tagging::Request::GetResources(Box::new(input.clone())));
+        match self.ask(operator(), call) {
+            Ok(Answer::Tagging(tagging::Response::GetResources(output))) => *output,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn with_tag(key: &str) -> tagging::GetResourcesInput {
+    let filter = tagging::TagFilter { key: Some(key.to_owned()), values: None };
+    tagging::GetResourcesInput { tag_filters: Some(vec![filter]), ..Default::default() }
+}
+
+#[test]
+fn a_look_for_tags_goes_through_a_few_thousand_resources_at_a_time() {
+    let mut desk = Desk::new();
+    for n in 0..5000 {
+        let key = if n == 4999 { "rare" } else { "usual" };
+        desk.ok("CreateCluster", json!({"clusterName": format!("c{n}"), "tags": [{"key": key, "value": "1"}]}));
+    }
+    let mut input = with_tag("rare");
+    let mut pages = Vec::new();
+    loop {
+        let page = desk.resources(&input);
+        pages.push(page.resource_tag_mapping_list.unwrap().len());
+        input.pagination_token = page.pagination_token.filter(|token| !token.is_empty());
+        if input.pagination_token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [0, 0, 1]);
+}
+
+#[test]
+fn what_is_over_is_not_found_by_its_tags_and_a_start_finds_the_same() {
+    let mut desk = Desk::with_providers();
+    desk.host();
+    desk.web();
+    let tags = |value: &str| json!([{"key": "team", "value": value}]);
+    let network = json!({"awsvpcConfiguration": {"subnets": [desk.subnet()]}});
+    desk.ok(
+        "CreateService",
+        json!({"serviceName": "s", "taskDefinition": "webserver", "launchType": "FARGATE", "desiredCount": 0,
+        "networkConfiguration": network, "tags": tags("a")}),
+    );
+    desk.ok("CreateCluster", json!({"clusterName": "blue", "tags": tags("b")}));
+    let task = text(&desk.run_web(), "/tasks/0/taskArn").to_owned();
+    desk.ok("TagResource", json!({"resourceArn": task, "tags": tags("c")}));
+    let found = |desk: &mut Desk| {
+        let list = desk.resources(&with_tag("team")).resource_tag_mapping_list.unwrap();
+        list.into_iter().map(|found| found.resource_arn.unwrap()).collect::<Vec<_>>()
+    };
+    let values = |desk: &Desk| desk.control.state().tag_values_after("team", None).collect::<String>();
+    assert_eq!((found(&mut desk).len(), values(&desk).as_str()), (3, "abc"));
+    assert_eq!(desk.control.state().tag_keys_after(None).collect::<Vec<_>>(), ["team"]);
+    assert_eq!(desk.control.state().tag_keys_after(Some("team")).count(), 0);
+    let mut loader = Loader::default();
+    for row in desk.control.state().rows() {
+        loader.take(row.kind, &row.value.unwrap()).unwrap();
+    }
+    let again = loader.finish().unwrap().unwrap();
+    assert_eq!(again.index_difference(desk.control.state()), None);
+    desk.ok("TagResource", json!({"resourceArn": task, "tags": tags("b")}));
+    desk.ok("DeleteCluster", json!({"cluster": "blue"}));
+    assert_eq!(values(&desk), "ab");
+    desk.ok("DeleteService", json!({"service": "s"}));
+    desk.ok("UntagResource", json!({"resourceArn": task, "tagKeys": ["team"]}));
+    assert_eq!((found(&mut desk).len(), values(&desk).as_str()), (0, ""));
+    assert!(desk.control.state().tagged_from(None).next().is_none());
 }

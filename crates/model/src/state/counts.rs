@@ -27,6 +27,11 @@ impl Counts {
         self.memory -= memory;
     }
 
+    /// Whether nothing is left.
+    pub(super) fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn side(&mut self, running: bool) -> &mut u32 {
         if running { &mut self.running } else { &mut self.pending }
     }

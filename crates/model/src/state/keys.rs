@@ -141,6 +141,9 @@ fn count<K: Ord>(
         && let Some(counts) = map.get_mut(&key)
     {
         counts.subtract(booked);
+        if counts.is_zero() {
+            map.remove(&key);
+        }
     }
     if let Some((key, booked)) = new {
         map.entry(key).or_default().add(booked);
