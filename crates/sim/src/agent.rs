@@ -7,11 +7,12 @@ use crate::hands::Job;
 use crate::host::Host;
 use crate::wires::{Asker, Packet, Reply};
 use crate::world::World;
+use crate::zones::ZONES;
 use control::{Caller, Connect, Principal};
 use model::Millis;
 use model::instance::{
     ATTRIBUTE_CAPACITY_PROVIDER, ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL,
-    CAPABILITIES,
+    ATTRIBUTE_ZONE, CAPABILITIES,
 };
 use node::hands::{Event as HostEvent, TaskKey};
 use node::{Identity, Node, Outcome};
@@ -37,6 +38,8 @@ pub(crate) struct Agent {
     pub memory: u32,
     /// The capacity provider that it belongs to.
     pub provider: Option<&'static str>,
+    /// The zone that it stands in.
+    pub zone: &'static str,
     session: Option<u64>,
     connected: bool,
     /// Tasks of the payloads of this session that are not acknowledged, by message.
@@ -56,7 +59,7 @@ const HANDSHAKE_MS: Millis = 10_000;
 impl Agent {
     /// An agent whose host has so many CPU units and MiB.
     pub fn new(number: usize, (cpu, memory): (u32, u32)) -> Self {
-        Self { number, cluster: "default".to_owned(), cpu, memory, ..Self::default() }
+        Self { number, cluster: "default".to_owned(), cpu, memory, zone: ZONES[0], ..Self::default() }
     }
 
     pub fn caller(&self) -> Caller {
@@ -68,8 +71,9 @@ impl Agent {
         Identity { cluster: self.cluster.clone(), container_instance_arn }
     }
 
-    /// What it says of itself; `memory` is what it says to have, `provider` whose it says to be.
-    fn registration(&self, memory: u32, provider: Option<&str>) -> ecs::RegisterContainerInstanceRequest {
+    /// What it says of itself; `memory` is what it says to have, `provider` whose it says to be, `zone` where it says to
+    /// stand.
+    fn registration(&self, memory: u32, provider: Option<&str>, zone: &str) -> ecs::RegisterContainerInstanceRequest {
         let attribute = |name: &str, value: Option<String>| ecs::Attribute {
             name: name.to_owned(),
             value,
@@ -90,6 +94,7 @@ impl Agent {
                     attribute(ATTRIBUTE_POOL, Some("fargate".to_owned())),
                     attribute(ATTRIBUTE_FARGATE_CPU, Some((self.cpu * 4).to_string())),
                     attribute(ATTRIBUTE_FARGATE_MEMORY, Some(memory.to_string())),
+                    attribute(ATTRIBUTE_ZONE, Some(zone.to_owned())),
                 ]
                 .into_iter()
                 .chain(CAPABILITIES.map(|name| attribute(name, None)))
@@ -186,9 +191,8 @@ impl World {
         }
         let again = known.host.arn.is_some();
         if !again || known.failures == 0 {
-            let request = ecs::Request::from(
-                known.registration(self.planted_memory(known.memory), self.planted_provider(known.provider)),
-            );
+            let (memory, provider) = (self.planted_memory(known.memory), self.planted_provider(known.provider));
+            let request = ecs::Request::from(known.registration(memory, provider, self.planted_zone(known.zone)));
             let asker = Asker::Registration { agent, life };
             let caller = known.caller();
             self.note(format!("node-{agent} registers{}", if again { " again" } else { "" }));

@@ -19,6 +19,10 @@ pub(crate) struct Clients {
     pub services: u64,
     /// Requests in a thousand that are about the fleet.
     pub fleet: u64,
+    /// Requests in a thousand that are about task sets.
+    pub sets: u64,
+    /// Requests in a thousand that are about services that spread over zones.
+    pub zones: u64,
     /// Answers heard.
     pub answers: u64,
 }
@@ -50,6 +54,8 @@ impl World {
         self.clients.active = true;
         self.clients.services = *self.chance.clients.pick(&[60, 60, 600]);
         self.clients.fleet = *self.chance.clients.pick(&[0, 50, 400]);
+        self.clients.sets = *self.chance.clients.pick(&[0, 60, 300]);
+        self.clients.zones = *self.chance.clients.pick(&[0, 60, 300]);
         self.clients.all = (0..count).map(|_| Client::default()).collect();
         for client in 0..count {
             self.client_plan(client);
@@ -94,6 +100,12 @@ impl World {
         }
         if self.chance.clients.per_mille(self.clients.fleet) {
             return self.draw_fleet();
+        }
+        if self.chance.clients.per_mille(self.clients.sets) {
+            return self.draw_set();
+        }
+        if self.chance.clients.per_mille(self.clients.zones) {
+            return self.draw_balanced();
         }
         let services = self.chance.clients.per_mille(self.clients.services);
         if services { self.draw_service() } else { self.draw_ask() }

@@ -34,7 +34,7 @@ const TARGET: &[&str] = &["TargetNotFoundException"];
 const UNSUPPORTED: &[&str] = &["UnsupportedFeatureException"];
 const NO_DEPLOYMENT: &[&str] = &["ServiceDeploymentNotFoundException", "ResourceNotFoundException"];
 
-fn tool_definition() -> ecs::RegisterTaskDefinitionRequest {
+pub(crate) fn tool_definition() -> ecs::RegisterTaskDefinitionRequest {
     ecs::RegisterTaskDefinitionRequest {
         family: TOOL.to_owned(),
         cpu: Some("128".to_owned()),

@@ -129,12 +129,14 @@ impl World {
     fn unfinished(&self) -> Option<String> {
         let Some(control) = &self.plane.control else { return Some("the control plane is not up".to_owned()) };
         let state = control.state();
-        let tasks = state.tasks.values().find_map(|task| self.unfinished_task(state, task));
+        let sets = self.unfinished_sets(state);
+        let tasks = sets.or_else(|| state.tasks.values().find_map(|task| self.unfinished_task(state, task)));
         let wishes = || self.clients.oracle.to_be_stopped().find_map(|arn| not_stopped(state, arn));
         let acknowledged = || self.clients.oracle.tasks().find_map(|arn| self.vanished(state, arn));
         let ledgers = || (0..self.agents.len()).find_map(|agent| self.unfinished_host(state, agent));
         let tasks = tasks.or_else(|| self.will_move(state));
         let tasks = tasks.or_else(|| self.unfinished_service(state)).or_else(|| self.unfinished_daemons(state));
+        let tasks = tasks.or_else(|| self.unfinished_zones(state));
         tasks.or_else(ledgers).or_else(wishes).or_else(acknowledged)
     }
 

@@ -30,11 +30,14 @@ mod promises;
 mod random;
 mod script;
 mod services;
+mod sets;
+mod told;
 mod trace;
 mod weather;
 mod wires;
 mod words;
 mod world;
+mod zones;
 
 pub use planted::Planted;
 pub use script::{ScriptError, play};
@@ -46,6 +49,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use weather::Weather;
 use world::{START, World};
+use zones::ZONES;
 
 /// What may be chosen beside the seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,8 +117,10 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, Box<Failure>> {
     let mut world = World::new(seed, weather, &sizes, options.keep_trace);
     world.planted = options.planted;
     let mut owners = Stream::new(seed, "providers");
+    let mut places = Stream::new(seed, "zones");
     for agent in &mut world.agents {
         agent.provider = *owners.pick(&[None, Some(PROVIDERS[0]), Some(PROVIDERS[1])]);
+        agent.zone = *places.pick(&ZONES);
     }
     let panicked = catch_unwind(AssertUnwindSafe(|| phases(&mut world, &mut shape))).err();
     if let Some(panic) = panicked {

@@ -4,6 +4,7 @@
 use crate::checks::task_id;
 use crate::clients::List;
 use crate::promises::Protection;
+use crate::told::ToldSets;
 use crate::world::World;
 use link::acs::id_of;
 use model::task::Desired;
@@ -29,6 +30,8 @@ pub(crate) struct Oracle {
     revisions: BTreeSet<String>,
     tasks: BTreeMap<String, Seen>,
     tokens: BTreeMap<(String, String), Used>,
+    /// What was told of task sets.
+    pub sets: ToldSets,
     /// What was told of the protection of tasks, by ARN.
     pub protected: BTreeMap<String, Protection>,
 }
@@ -75,6 +78,7 @@ impl Oracle {
 impl World {
     /// Judges an answer.
     pub fn judge(&mut self, asked: &Asked, answer: Result<ecs::Response, Fault>) {
+        self.hear_of_sets(asked, &answer);
         match answer {
             Ok(_) if !asked.refused.is_empty() => {
                 self.fail("an invalid request is refused", format!("{:?}", asked.request));

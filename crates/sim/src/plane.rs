@@ -3,8 +3,10 @@
 
 use crate::agenda::Event;
 use crate::clocks::Clock;
+use crate::sets::number_text;
 use crate::wires::Packet;
 use crate::world::{START, World};
+use crate::zones::{Balancing, balancing};
 use control::{Config, Control, Input, Output};
 use model::change::Change;
 use model::{Ids, Millis};
@@ -23,6 +25,8 @@ pub(crate) struct Plane {
     /// Its clock, and how much the wall clock of its host is ahead.
     pub clock: Clock,
     pub ahead: i64,
+    /// Services whose zones were being evened out after the last round.
+    pub balancing: Balancing,
     rounds: u64,
 }
 
@@ -44,6 +48,7 @@ impl World {
             version: "simulated".to_owned(),
             settle_ms: self.planted_settle_ms(),
         };
+        self.plane.balancing = balancing(&state);
         self.plane.control = Some(Control::new(self.plane_now(), config, state, self.disk.index, ids));
         self.note(format!("plane starts at batch {}", self.disk.index));
         self.plane_plan_round();
@@ -265,6 +270,11 @@ impl World {
                 Change::TaskAccepted(task) => self.trace.call(task.id.to_string(), "task"),
                 Change::InstanceRegistered(instance) => {
                     self.trace.call(instance.id.to_string(), "instance");
+                }
+                Change::ServiceUpdated(service) if service.external => {
+                    for set in &service.deployments {
+                        self.trace.call(number_text(set.number), "set");
+                    }
                 }
                 _ => {}
             }

@@ -5,9 +5,11 @@ use crate::faults::operator;
 use crate::fleet::RULES;
 use crate::weather::SETTLE_MS;
 use crate::world::World;
+use crate::zones::ZONES;
 use control::{Batch, Input};
-use link::acs::ToAgent;
+use link::acs::{ToAgent, id_of};
 use model::change::Change;
+use model::task_set::TaskSetStatus;
 use model::{Millis, TaskId};
 use std::fmt;
 use std::str::FromStr;
@@ -43,11 +45,19 @@ pub enum Planted {
     LostProvider,
     /// A task is taken for RUNNING when its image is being fetched.
     EarlyRunning,
+    /// Whatever the share of a task set is said to be, it becomes the whole.
+    WholeShare,
+    /// Nodes never hear that tasks of deleted task sets are to stop.
+    UndeadSet,
+    /// Nobody knows in which zone a host stands.
+    OneZone,
+    /// A task that evens out zones is taken for RUNNING as soon as it has a place.
+    HastyBalance,
 }
 
 impl Planted {
     /// All, with their names on the command line.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::EarlyRoom, "early-room"),
         (Self::LostStop, "lost-stop"),
         (Self::DoubleStart, "double-start"),
@@ -61,6 +71,10 @@ impl Planted {
         (Self::DeafProtection, "deaf-protection"),
         (Self::LostProvider, "lost-provider"),
         (Self::EarlyRunning, "early-running"),
+        (Self::WholeShare, "whole-share"),
+        (Self::UndeadSet, "undead-set"),
+        (Self::OneZone, "one-zone"),
+        (Self::HastyBalance, "hasty-balance"),
     ];
 }
 
@@ -108,6 +122,12 @@ impl World {
         if self.has(Planted::DeafProtection) {
             self.end_protection(changes);
         }
+        if self.has(Planted::WholeShare) {
+            self.make_shares_whole(changes);
+        }
+        if self.has(Planted::HastyBalance) {
+            self.hasten_balance(changes);
+        }
         if !self.has(Planted::EarlyRoom) {
             return;
         }
@@ -148,12 +168,69 @@ impl World {
         }
     }
 
+    fn make_shares_whole(&mut self, changes: &[Change]) {
+        let services = changes.iter().filter_map(|change| match change {
+            Change::ServiceUpdated(service) => Some(service),
+            _ => None,
+        });
+        let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return };
+        let sets = services.flat_map(|service| service.deployments.iter().map(move |set| (service, set)));
+        let partial = sets.filter(|(_, known)| known.set.as_ref().is_some_and(|set| set.scale.percent() < 100.0));
+        let requests = partial.map(|(service, known)| ecs::UpdateTaskSetRequest {
+            cluster: state.cluster_name(service.cluster).to_owned(),
+            service: service.name.to_string(),
+            task_set: known.id(),
+            scale: ecs::Scale { value: Some(100.0), unit: None },
+        });
+        let requests: Vec<_> = requests.collect();
+        for request in requests {
+            let call = Call::Ecs(ecs::Request::from(request));
+            self.plane_take(Input::Request { ticket: u64::MAX, caller: operator(), call });
+        }
+    }
+
+    fn hasten_balance(&mut self, changes: &[Change]) {
+        let Some(state) = self.plane.control.as_ref().map(control::Control::state) else { return };
+        let evens = |task: &&model::Task| {
+            task.service.and_then(|member| state.services.get(&member.service)).is_some_and(|service| service.balancing)
+        };
+        let tasks = changes.iter().filter_map(|change| match change {
+            Change::TaskAccepted(task) => Some(&**task),
+            _ => None,
+        });
+        let reports = tasks.filter(evens).map(|task| ecs::SubmitTaskStateChangeRequest {
+            task: Some(state.task_arn(task)),
+            status: Some("RUNNING".to_owned()),
+            ..Default::default()
+        });
+        let reports: Vec<_> = reports.collect();
+        for report in reports {
+            let call = Call::Ecs(ecs::Request::from(report));
+            self.plane_take(Input::Request { ticket: u64::MAX, caller: operator(), call });
+        }
+    }
+
+    /// Whether a task is of a task set that was deleted.
+    fn is_of_deleted_set(&self, arn: &str) -> bool {
+        let state = &self.disk.history;
+        let task = TaskId::parse(id_of(arn)).and_then(|id| state.tasks.get(&id));
+        let Some(member) = task.and_then(|task| task.service) else { return false };
+        state.services.get(&member.service).filter(|service| service.external).is_some_and(|service| {
+            let set = service.deployments.iter().find(|set| set.number == member.deployment);
+            set.is_none_or(|set| set.is_set(TaskSetStatus::Draining))
+        })
+    }
+
     /// What a frame says when it leaves, and to which other node it goes too.
     pub fn planted_frame(&self, agent: usize, frame: String) -> (String, Option<usize>) {
         let (lost, double) = (self.has(Planted::LostStop), self.has(Planted::DoubleStart));
         match ToAgent::decode(&frame) {
             Some(ToAgent::PayloadMessage(mut payload)) if lost => {
                 payload.tasks.retain(|task| task.desired_status != "STOPPED");
+                (ToAgent::PayloadMessage(payload).encode(), None)
+            }
+            Some(ToAgent::PayloadMessage(mut payload)) if self.has(Planted::UndeadSet) => {
+                payload.tasks.retain(|task| task.desired_status != "STOPPED" || !self.is_of_deleted_set(&task.arn));
                 (ToAgent::PayloadMessage(payload).encode(), None)
             }
             Some(ToAgent::PayloadMessage(_)) if double => (frame, Some((agent + 1) % self.agents.len())),
@@ -202,6 +279,11 @@ impl World {
     /// The capacity provider that a host says it belongs to.
     pub fn planted_provider(&self, provider: Option<&'static str>) -> Option<&'static str> {
         provider.filter(|_| !self.has(Planted::LostProvider))
+    }
+
+    /// The zone that a host says it stands in.
+    pub fn planted_zone(&self, zone: &'static str) -> &'static str {
+        if self.has(Planted::OneZone) { ZONES[0] } else { zone }
     }
 
     /// The memory that a host says it has.

@@ -12,6 +12,7 @@ use model::group::Group;
 use model::placement::Placement;
 use model::service::{Deployment, Rollout, Service, ServiceStatus};
 use model::task::{Desired, StopCode};
+use model::task_set::TaskSetStatus;
 use model::{InstanceId, Millis, ServiceId, State, Task, TaskId, TaskStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ecs;
@@ -39,7 +40,7 @@ impl Protection {
 }
 
 /// What is asked of the rack of a host, of the rules that are known here.
-fn rack_fits(placement: &Placement, rack: Option<&str>) -> bool {
+pub(crate) fn rack_fits(placement: &Placement, rack: Option<&str>) -> bool {
     let holds = |text: &str| RULES.iter().find(|(known, _)| *known == text).is_none_or(|(_, holds)| holds(rack));
     placement.expressions().all(|expression| holds(expression.as_str()))
 }
@@ -175,6 +176,10 @@ impl World {
         let told = self.clients.oracle.protected.get(&state.task_arn(task)).filter(|told| told.is_sure())?;
         let service = state.services.get(&task.service?.service)?;
         let lost = state.is_lost(task, self.plane_now()) || is_daemon(state, task);
+        // A task set that is deleted takes its tasks with it.
+        let number = task.service?.deployment;
+        let mut sets = service.deployments.iter().filter(|known| !known.is_set(TaskSetStatus::Draining));
+        let lost = lost || (service.external && !sets.any(|known| known.number == number));
         let spared = service.status == ServiceStatus::Active && !task.is_unhealthy() && !lost;
         (spared && told.until > self.plane_now()).then(|| {
             let detail = format!("{} of {}", self.trace.name(&id.to_string()), service.name);
@@ -260,7 +265,7 @@ impl World {
         let wanted = rack_fits(&service.placement, instance.attribute(RACK));
         let needs = &state.definitions.get(&primary.definition)?.needs;
         // Without room for it nothing can be asked.
-        let room = Self::has_room(state, agent, (needs.cpu, needs.memory)) || all > 0;
+        let room = Self::has_room(state, agent, (needs.cpu, needs.memory), 1) || all > 0;
         match (wanted, room) {
             (true, true) if (all, new) != (1, 1) => Some(format!("{name}: {all} tasks, {new} of the newest")),
             (false, _) if all > 0 => Some(format!("{name}: {all} tasks where none may be")),
@@ -268,12 +273,12 @@ impl World {
         }
     }
 
-    /// Whether a host truly has so many CPU units and MiB that no task on it has.
-    fn has_room(state: &State, agent: &Agent, (cpu, memory): (u32, u32)) -> bool {
+    /// Whether a host truly has so many CPU units and MiB that no task on it has. `factor`: how many times its CPU it lends.
+    pub fn has_room(state: &State, agent: &Agent, (cpu, memory): (u32, u32), factor: u32) -> bool {
         let held = agent.host.directories.keys().filter_map(|key| state.tasks.get(&task_id(key)));
         let held = held.filter(|task| task.status != TaskStatus::Stopped);
         let (used_cpu, used) = held.fold((0, 0), |(cpu, memory), task| (cpu + task.cpu, memory + task.memory));
-        used_cpu + cpu <= agent.cpu && used + memory <= agent.memory
+        used_cpu + cpu <= agent.cpu * factor && used + memory <= agent.memory
     }
 
     /// Once faults are over a task waits with a reason, and no host would take it.
@@ -298,7 +303,7 @@ impl World {
             let same = |other: &&Task| other.desired == Desired::Running && Group::of(other) == Group::of(task);
             let free = !waiting.placement.is_distinct() || state.instance_tasks(instance.id).filter(same).count() == 0;
             free && rack_fits(&waiting.placement, instance.attribute(RACK))
-                && Self::has_room(state, agent, (task.cpu, task.memory))
+                && Self::has_room(state, agent, (task.cpu, task.memory), 1)
         };
         let host = self.agents.iter().find(takes)?;
         Some(format!("{name} waits ({}), and host-{} has room", waiting.detail, host.number))
@@ -328,11 +333,13 @@ impl World {
             let failed = deployment.rollout == Rollout::Failed;
             failed && (deployment.completed_at == 0 || triggered(deployment))
         };
-        service.primary().is_some_and(|primary| primary.trouble.is_some() || given_up(primary)) || waits()
+        let sets = || service.deployments.iter().any(|set| set.set.is_some() && set.trouble.is_some());
+        service.primary().is_some_and(|primary| primary.trouble.is_some() || given_up(primary)) || sets() || waits()
     }
 
     /// A request is sent that will change what is known.
     pub fn before_asking(&mut self, request: &ecs::Request) {
+        self.before_asking_of_sets(request);
         let ecs::Request::UpdateTaskProtection(request) = request else { return };
         for task in &request.tasks {
             let known = self.clients.oracle.protected.entry(task.clone()).or_default();
@@ -375,13 +382,14 @@ impl World {
             (ecs::Request::CreateService(request), ecs::Response::CreateService(response)) => {
                 let told = response.service.unwrap_or_default();
                 if told.service_name.as_deref() != Some(&request.service_name)
-                    || told.placement_constraints.unwrap_or_default().len()
+                    || told.placement_constraints.as_ref().map_or(0, Vec::len)
                         < request.placement_constraints.as_ref().map_or(0, Vec::len)
                 {
                     self.fail("a service is made as it was asked for", request.service_name.clone());
                 }
+                self.judge_service(request, &told);
             }
-            _ => {}
+            (_, response) => self.judge_sets(asked, response),
         }
     }
 

@@ -16,6 +16,14 @@
 //! run tool of spare        RunTask with a strategy of that provider
 //! daemon watch tool        CreateService of a DAEMON
 //! add host [spare]         one more host [of that provider] is started
+//! add host in us-east-1b   one more host in that zone is started
+//! balance shop tool 4      CreateService on container instances, with its zones evened out
+//! external shop 3          CreateService of three tasks with the EXTERNAL deployment controller
+//! set shop web 50 %        CreateTaskSet of `web` on Fargate, with that share
+//! scale set-1 100 %        UpdateTaskSet
+//! prefer set-1             UpdateServicePrimaryTaskSet
+//! delete set-1 [by force]  DeleteTaskSet
+//! sets shop                DescribeTaskSets
 //! activate host 0          UpdateContainerInstancesState
 //! drain host 0 | give up host 0    UpdateContainerInstancesState, DeregisterContainerInstance by force
 //! describe task-1          DescribeTasks
@@ -29,13 +37,16 @@ use crate::agenda::Event;
 use crate::agent::Agent;
 use crate::faults::operator;
 use crate::fleet::PROVIDERS;
+use crate::sets::number_text;
 use crate::weather::Weather;
 use crate::wires::Asker;
 use crate::world::World;
+use crate::zones::ZONES;
 use wire::ecs;
 
 /// CPU units and MiB of a host.
 const SIZE: (u32, u32) = (2048, 4096);
+const CLUSTER: &str = "default";
 /// Longest virtual time of one command.
 const PATIENCE_MS: u64 = 300_000;
 
@@ -112,6 +123,22 @@ fn command(world: &mut World, line: &str, words: &[&str]) -> Result<(), String> 
             ask(world, put);
         }
         ["daemon", name, family] => ask(world, daemon(name, family)),
+        ["add", "host", "in", zone] => add_host_in(world, zone)?,
+        ["balance", name, family, count] => ask(world, balanced(name, family, number(count)? as i32)),
+        ["external", name, count] => ask(world, external(name, number(count)? as i32)),
+        ["set", name, family, percent, "%"] => {
+            let set = task_set(world, name, family, number(percent)?);
+            ask(world, set);
+        }
+        [verb @ ("scale" | "prefer" | "delete"), set, rest @ ..] if set.starts_with("set-") => {
+            let change = set_change(world, verb, set, rest)?;
+            ask(world, change);
+        }
+        ["sets", name] => {
+            let (cluster, service) = (CLUSTER.to_owned(), (*name).to_owned());
+            ask(world, ecs::DescribeTaskSetsRequest { cluster, service, ..Default::default() });
+            until(world, "operator hears")?;
+        }
         ["add", "host", provider @ ..] => add_host(world, provider.first())?,
         ["run", family, "token", token] => ask(world, run(world, family, Some(token))),
         ["stop", name] => {
@@ -273,12 +300,82 @@ fn add_host(world: &mut World, provider: Option<&&str>) -> Result<(), String> {
         Some(name) => Some(known(name).ok_or_else(|| format!("one of {}", PROVIDERS.join(", ")))?),
         None => None,
     };
+    push_host(world, |host| host.provider = provider);
+    Ok(())
+}
+
+fn add_host_in(world: &mut World, zone: &str) -> Result<(), String> {
+    let known = ZONES.iter().find(|known| **known == zone).copied();
+    let zone = known.ok_or_else(|| format!("one of {}", ZONES.join(", ")))?;
+    push_host(world, |host| host.zone = zone);
+    Ok(())
+}
+
+fn push_host(world: &mut World, alter: impl FnOnce(&mut Agent)) {
     let agent = world.agents.len();
     let mut host = Agent::new(agent, SIZE);
-    host.provider = provider;
+    alter(&mut host);
     world.agents.push(host);
     world.agenda.plan(world.now + 10, Event::NodeStart { agent });
-    Ok(())
+}
+
+fn balanced(name: &str, family: &str, count: i32) -> ecs::CreateServiceRequest {
+    ecs::CreateServiceRequest {
+        service_name: name.to_owned(),
+        task_definition: Some(family.to_owned()),
+        desired_count: Some(count),
+        launch_type: Some(ecs::LaunchType::Ec2),
+        availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Enabled),
+        ..Default::default()
+    }
+}
+
+fn external(name: &str, count: i32) -> ecs::CreateServiceRequest {
+    ecs::CreateServiceRequest {
+        service_name: name.to_owned(),
+        desired_count: Some(count),
+        deployment_controller: Some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::External }),
+        ..Default::default()
+    }
+}
+
+fn percent(share: u64) -> ecs::Scale {
+    ecs::Scale { value: Some(share as f64), unit: Some(ecs::ScaleUnit::Percent) }
+}
+
+fn task_set(world: &World, service: &str, family: &str, share: u64) -> ecs::CreateTaskSetRequest {
+    ecs::CreateTaskSetRequest {
+        cluster: CLUSTER.to_owned(),
+        service: service.to_owned(),
+        task_definition: family.to_owned(),
+        launch_type: Some(ecs::LaunchType::Fargate),
+        network_configuration: run(world, family, None).network_configuration,
+        scale: Some(percent(share)),
+        ..Default::default()
+    }
+}
+
+/// What is done with a task set that is named by its short name.
+fn set_change(world: &World, verb: &str, set: &str, rest: &[&str]) -> Result<ecs::Request, String> {
+    let state = &world.disk.history;
+    let sets = state.services.values().flat_map(|service| service.deployments.iter().map(move |set| (service, set)));
+    let named = |number: u64| world.trace.name(&number_text(number)) == set;
+    let found = sets.into_iter().find(|(_, known)| named(known.number));
+    let (service, known) = found.ok_or_else(|| format!("there is no {set}"))?;
+    let (cluster, service, task_set) = (CLUSTER.to_owned(), service.name.to_string(), known.id());
+    Ok(match (verb, rest) {
+        ("scale", [share, "%"]) => {
+            ecs::UpdateTaskSetRequest { cluster, service, task_set, scale: percent(number(share)?) }.into()
+        }
+        ("prefer", []) => {
+            ecs::UpdateServicePrimaryTaskSetRequest { cluster, service, primary_task_set: task_set }.into()
+        }
+        ("delete", []) => ecs::DeleteTaskSetRequest { cluster, service, task_set, force: None }.into(),
+        ("delete", ["by", "force"]) => {
+            ecs::DeleteTaskSetRequest { cluster, service, task_set, force: Some(true) }.into()
+        }
+        _ => return Err(format!("no such command: {verb} {set}")),
+    })
 }
 
 fn tool(family: &str, images: &[&str]) -> ecs::RegisterTaskDefinitionRequest {

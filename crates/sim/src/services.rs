@@ -93,7 +93,9 @@ impl World {
             // Of too many only those that are protected stay, and as long as these do not work yet, others.
             let stays = |task: &Task| task.is_protected(self.plane_now()) && !task.is_unhealthy();
             let needed = || sound().any(|task| stays(task) && !self.has_proved(&task.id));
-            let surplus = sound().count() > service.desired as usize && !sound().all(stays) && !needed();
+            // Evening out zones takes one more for a while.
+            let count = service.desired as usize + usize::from(service.balancing);
+            let surplus = sound().count() > count && !sound().all(stays) && !needed();
             let primary = || primary_tasks(state, service).filter(|task| !lost(task));
             let most = service.upper_bound().max(service.desired) as usize;
             let over = primary().count() > most && !primary().all(stays);
@@ -108,8 +110,10 @@ impl World {
                 _ => None,
             }
         });
-        if let Some((invariant, service)) = broken {
-            let detail = format!("{}, count {}, {:?}", service.name, service.desired, service.status);
+        let broken = broken.map(|(invariant, service)| {
+            (invariant, format!("{}, count {}, {:?}", service.name, service.desired, service.status))
+        });
+        if let Some((invariant, detail)) = broken.or_else(|| self.check_sets()) {
             self.fail(invariant, detail);
         }
     }
@@ -125,12 +129,14 @@ impl World {
             let round_is_over = control.next_wake().is_none_or(|at| at > self.plane_now());
             let forgotten = state.services.values().find(|service| {
                 let plan = planner::service::reconcile(state, service.id, control.health());
-                plan.starts > 0 || !plan.stops.is_empty() || plan.service.is_some()
+                // Room that has come up in a poorer zone is found by the next look for it.
+                let evens = plan.service.as_ref().unwrap_or(service).balancing && plan.stops.is_empty();
+                !evens && (plan.starts > 0 || !plan.stops.is_empty() || plan.service.is_some())
             });
             let forgotten = forgotten.filter(|_| round_is_over)?;
             Some(("every service that has something to do is looked at", forgotten.name.to_string()))
         });
-        if let Some((invariant, detail)) = broken {
+        if let Some((invariant, detail)) = self.check_balance(changes).or(broken) {
             self.fail(invariant, detail);
         }
     }
@@ -148,7 +154,11 @@ impl World {
             return None;
         }
         let least = (u64::from(service.desired) * u64::from(service.minimum_healthy)).div_ceil(100) as usize;
-        let wanted = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running);
+        // A task set is kept as if it were a service of its own; one that is deleted keeps nothing.
+        let number = task.service?.deployment;
+        let least = if service.external { Self::set_floor(service, number)? } else { least };
+        let mine = |task: &&Task| !service.external || task.service.is_some_and(|member| member.deployment == number);
+        let wanted = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running).filter(mine);
         let proved = wanted.filter(|task| self.has_proved(&task.id)).count();
         (proved < least).then(|| {
             let name = self.trace.name(&id.to_string()).to_owned();
@@ -206,7 +216,8 @@ impl World {
             let excused = Self::says_why(state, service);
             match service.status {
                 ServiceStatus::Draining => Some(format!("service {name} is DRAINING")),
-                ServiceStatus::Active if excused || DAEMONS.contains(&&**name) => None,
+                // What task sets must have come to is said by `unfinished_sets`.
+                ServiceStatus::Active if excused || service.external || DAEMONS.contains(&&**name) => None,
                 ServiceStatus::Active if running != service.desired as usize || older > 0 => {
                     Some(format!("service {name} wants {}, has {running} and {older} others", service.desired))
                 }
@@ -216,7 +227,7 @@ impl World {
     }
 }
 
-fn sound_definition() -> ecs::RegisterTaskDefinitionRequest {
+pub(crate) fn sound_definition() -> ecs::RegisterTaskDefinitionRequest {
     ecs::RegisterTaskDefinitionRequest {
         family: SOUND.to_owned(),
         network_mode: Some(ecs::NetworkMode::Awsvpc),

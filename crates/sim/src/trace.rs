@@ -46,6 +46,9 @@ impl Trace {
 
     /// Gives an id a short name, unless it has one.
     pub fn call(&mut self, id: String, kind: &str) {
+        if self.names.contains_key(&id) {
+            return;
+        }
         let alike = self.names.values().filter(|name| name.starts_with(kind)).count();
         self.names.entry(id).or_insert_with(|| format!("{kind}-{}", alike + 1));
     }

@@ -113,6 +113,19 @@ pub(crate) fn reply(trace: &Trace, reply: &Reply) -> String {
             let services = response.services.as_deref().unwrap_or_default().iter().map(shown_service);
             services.collect::<Vec<_>>().join("; ")
         }
+        Ok(ecs::Response::DescribeTaskSets(response)) => {
+            let sets = response.task_sets.as_deref().unwrap_or_default().iter().map(|set| shown_set(trace, set));
+            sets.collect::<Vec<_>>().join("; ")
+        }
+        Ok(ecs::Response::CreateTaskSet(response)) => {
+            response.task_set.as_ref().map_or_else(String::new, |set| shown_set(trace, set))
+        }
+        Ok(ecs::Response::UpdateTaskSet(response)) => {
+            response.task_set.as_ref().map_or_else(String::new, |set| shown_set(trace, set))
+        }
+        Ok(ecs::Response::DeleteTaskSet(response)) => {
+            response.task_set.as_ref().map_or_else(String::new, |set| shown_set(trace, set))
+        }
         Ok(response) => format!("yes to {}", response.operation()),
     }
 }
@@ -130,6 +143,21 @@ fn shown_service(service: &ecs::Service) -> String {
     let (running, desired) = (service.running_count.unwrap_or(0), service.desired_count.unwrap_or(0));
     let deployments: Vec<String> = deployments.collect();
     format!("{} runs {running} of {desired}: {}", text(&service.service_name), deployments.join("; "))
+}
+
+/// A task set as a client sees it.
+fn shown_set(trace: &Trace, set: &ecs::TaskSet) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let share = set.scale.as_ref().and_then(|scale| scale.value).unwrap_or(0.0);
+    let stability = set.stability_status.map_or("", |status| status.as_str());
+    let (running, computed) = (set.running_count.unwrap_or(0), set.computed_desired_count.unwrap_or(0));
+    let family = text(&set.task_definition);
+    format!(
+        "{} of {} is {} with {share} %: {running} of {computed} run, {stability}",
+        trace.name(set.id.as_deref().unwrap_or("")),
+        link::acs::id_of(&family),
+        text(&set.status),
+    )
 }
 
 /// A task as a client sees it.

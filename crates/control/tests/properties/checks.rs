@@ -3,6 +3,7 @@
 
 use crate::draws::RACK_A;
 use crate::history::SETTLE_MS;
+use crate::{sets, zones};
 use control::Control;
 use model::health::HealthStatus;
 use model::instance::{DISCONNECT_GRACE_MS, Instance, InstanceStatus};
@@ -30,9 +31,11 @@ pub struct View {
 }
 
 #[derive(Default)]
-struct Tasks {
-    wanted: BTreeSet<TaskId>,
-    healthy: BTreeSet<TaskId>,
+pub struct Tasks {
+    pub wanted: BTreeSet<TaskId>,
+    pub healthy: BTreeSet<TaskId>,
+    /// Zones of the service are being evened out.
+    pub balancing: bool,
 }
 
 impl View {
@@ -45,6 +48,9 @@ impl View {
             if healthy(task, now) {
                 tasks.healthy.insert(task.id);
             }
+        }
+        for service in state.services.values().filter(|service| service.balancing) {
+            services.entry(service.id).or_default().balancing = true;
         }
         let primaries = state.services.values().filter_map(|service| Some((service.id, service.primary()?)));
         let completed = primaries.filter(|(_, primary)| primary.rollout == Rollout::Completed);
@@ -86,6 +92,9 @@ impl Checks {
         let started = is.wanted.difference(&was.wanted).count();
         let stopped: Vec<&TaskId> = was.wanted.difference(&is.wanted).collect();
         self.decisions += (started + stopped.len()) as u64;
+        if service.external {
+            return sets::check(was, is, (state, now), service);
+        }
         let desired = service.desired;
         let least = (u64::from(desired) * u64::from(service.minimum_healthy)).div_ceil(100) as usize;
         let most = (u64::from(desired) * u64::from(service.maximum) / 100) as usize;
@@ -105,33 +114,33 @@ impl Checks {
                 && !drains(state, task)
                 && !state.is_lost(task, now)
         };
-        let failing = |id: &&TaskId| {
-            let containers = &state.tasks[id].containers;
-            containers.iter().any(|c| c.essential && c.health == Some(HealthStatus::Unhealthy))
-        };
-        let sound = || is.wanted.iter().filter(of_primary).filter(|id| !failing(id));
+        let sound = || is.wanted.iter().filter(of_primary).filter(|id| !failing(&state.tasks[id]));
         // Of too many only those that are protected stay, and as long as these do not work yet, others.
         let kept = |id: &TaskId| state.tasks[id].protected_until > now;
         let needed = sound().any(|id| kept(id) && !is.healthy.contains(id));
         let (sound, kept) = (sound().count(), sound().all(kept) || needed);
-        if sound > desired as usize && !kept {
+        // Evening out zones takes one more for a while.
+        if sound > desired as usize + usize::from(service.balancing) && !kept {
             return Some(format!("{name} wants {desired} and has {sound} of its PRIMARY deployment"));
         }
-        None
+        zones::check(was, is, (state, now), service)
     }
 
     /// Why a service that does not rest may be excused: it says a reason that is true.
     pub fn excuse(&self, state: &State, now: Millis) -> Option<String> {
         let service = rests(state, now)?;
         let unhappy = |why: &str| Some(format!("{} does not come to rest: {why}", service.name));
-        let Some(primary) = service.primary() else { return unhappy("it has no deployment") };
+        let set = sets::restless(state, service, now).filter(|_| service.external);
+        let Some(primary) = set.or(service.primary()) else { return unhappy("it has no deployment") };
         // What was given up stays as it is; its service deployment says why.
         if primary.rollout == Rollout::Failed {
             let history = state.service_deployments.get(&(service.id, primary.history));
             let says = history.is_some_and(|known| known.status.is_over() && known.reason.is_some());
             return if says { None } else { unhappy("it was given up and says no reason") };
         }
-        let Some(trouble) = primary.trouble.as_deref() else { return unhappy("and says no reason") };
+        let Some(trouble) = primary.trouble.as_deref() else {
+            return unhappy(&zones::uneven(state, service).unwrap_or_else(|| "and says no reason".to_owned()));
+        };
         let bounds = trouble.contains("allow no step");
         let codes = ["RESOURCE:", "AGENT", "INACTIVE", "DistinctInstance", "MemberOf"];
         let resources = codes.iter().any(|code| trouble.starts_with(code));
@@ -140,7 +149,9 @@ impl Checks {
         }
         let needs = &state.definitions[&primary.definition].needs;
         let has_room = |instance: &&Instance| {
-            let (cpu, memory) = ceiling(instance, service.launch_type);
+            let revision = state.service_revisions.get(&(service.id, primary.revision));
+            let launch_type = revision.map_or(service.launch_type, |revision| revision.launch_type);
+            let (cpu, memory) = ceiling(instance, launch_type);
             let (cpu_used, memory_used) = used(state, instance);
             let free_ports = needs.ports.iter().all(|port| {
                 let here = tasks_on(state, instance).flat_map(|task| task.ports.iter());
@@ -158,8 +169,13 @@ impl Checks {
     }
 }
 
+/// An essential container of it fails its checks.
+pub fn failing(task: &Task) -> bool {
+    task.containers.iter().any(|c| c.essential && c.health == Some(HealthStatus::Unhealthy))
+}
+
 /// Whether the constraints of a service allow one more task on an instance, beside `but`.
-fn is_allowed(state: &State, service: &Service, instance: &Instance, but: Option<TaskId>) -> bool {
+pub fn is_allowed(state: &State, service: &Service, instance: &Instance, but: Option<TaskId>) -> bool {
     service.placement.constraints.iter().all(|constraint| match constraint {
         Constraint::MemberOf(expression) => expression.as_str() != RACK_A || instance.attribute("rack") == Some("a"),
         Constraint::DistinctInstance => {
@@ -171,7 +187,7 @@ fn is_allowed(state: &State, service: &Service, instance: &Instance, but: Option
 }
 
 /// It is to move elsewhere.
-fn drains(state: &State, task: &Task) -> bool {
+pub fn drains(state: &State, task: &Task) -> bool {
     task.instance.is_some_and(|id| state.instances[&id].status == InstanceStatus::Draining)
 }
 
@@ -180,11 +196,11 @@ fn tasks_on<'a>(state: &'a State, instance: &Instance) -> impl Iterator<Item = &
     state.tasks.values().filter(move |task| task.instance == Some(id) && task.status != TaskStatus::Stopped)
 }
 
-fn used(state: &State, instance: &Instance) -> (u32, u32) {
+pub fn used(state: &State, instance: &Instance) -> (u32, u32) {
     tasks_on(state, instance).fold((0, 0), |(cpu, memory), task| (cpu + task.cpu, memory + task.memory))
 }
 
-fn ceiling(instance: &Instance, launch_type: LaunchType) -> (u32, u32) {
+pub fn ceiling(instance: &Instance, launch_type: LaunchType) -> (u32, u32) {
     match launch_type {
         LaunchType::Fargate => instance.fargate_capacity().unwrap_or((0, 0)),
         LaunchType::Ec2 | LaunchType::External => (instance.cpu, instance.memory),
@@ -252,7 +268,9 @@ fn nothing_is_forgotten(control: &Control, now: Millis) -> Option<String> {
     control.state().services.values().find_map(|service| {
         let plan = planner::service::reconcile(control.state(), service.id, control.health());
         let altered = plan.service.as_ref().is_some_and(|altered| altered != service);
-        let idle = plan.starts == 0 && plan.stops.is_empty() && !altered;
+        // Room that has come up in a poorer zone is found by the next look for it.
+        let evens = plan.service.as_ref().unwrap_or(service).balancing && plan.stops.is_empty();
+        let idle = evens || (plan.starts == 0 && plan.stops.is_empty() && !altered);
         (!idle).then(|| format!("{} was not looked at: {plan:?}", service.name))
     })
 }
@@ -264,6 +282,11 @@ pub fn rests(state: &State, now: Millis) -> Option<&Service> {
         match service.status {
             ServiceStatus::Inactive => left().next().is_some(),
             ServiceStatus::Draining => true,
+            ServiceStatus::Active if service.external => {
+                let known = |number: u64| service.deployments.iter().any(|set| set.number == number);
+                let orphan = |task: &Task| task.service.is_some_and(|member| !known(member.deployment));
+                left().any(orphan) || sets::restless(state, service, now).is_some()
+            }
             ServiceStatus::Active => {
                 let number = service.primary().map(|primary| primary.number);
                 let of_primary = |task: &&Task| task.service.map(|membership| membership.deployment) == number;
@@ -274,6 +297,7 @@ pub fn rests(state: &State, now: Millis) -> Option<&Service> {
                     || healthy != service.desired as usize
                     || !completed
                     || service.deployments.len() != 1
+                    || zones::uneven(state, service).is_some()
             }
         }
     })

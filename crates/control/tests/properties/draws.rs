@@ -44,13 +44,14 @@ pub fn definition(family: &str) -> ecs::RegisterTaskDefinitionRequest {
 }
 
 impl History {
-    fn network(&self, family: &str) -> Option<ecs::NetworkConfiguration> {
-        let awsvpc = ecs::AwsVpcConfiguration { subnets: vec![self.subnet()], ..Default::default() };
+    pub fn network(&mut self, family: &str) -> Option<ecs::NetworkConfiguration> {
+        let subnets = if self.one_in(3) { self.subnets() } else { vec![self.subnet()] };
+        let awsvpc = ecs::AwsVpcConfiguration { subnets, ..Default::default() };
         matches!(family, "plain" | "checked")
             .then_some(ecs::NetworkConfiguration { awsvpc_configuration: Some(awsvpc) })
     }
 
-    fn launch_type(&mut self, family: &str) -> ecs::LaunchType {
+    pub fn launch_type(&mut self, family: &str) -> ecs::LaunchType {
         let fargate = matches!(family, "plain" | "checked") && self.one_in(2);
         if fargate { ecs::LaunchType::Fargate } else { ecs::LaunchType::Ec2 }
     }
@@ -152,14 +153,21 @@ impl History {
     pub fn draw_creation(&mut self) -> ecs::CreateServiceRequest {
         let family = *self.pick(&FAMILIES);
         let launch_type = self.launch_type(family);
+        let mut bounds = self.bounds();
+        let rebalance = self.one_in(3);
+        // There must be room for one more.
+        if rebalance {
+            bounds.maximum_percent = bounds.maximum_percent.map(|maximum| maximum.max(150));
+        }
         ecs::CreateServiceRequest {
+            availability_zone_rebalancing: rebalance.then_some(ecs::AvailabilityZoneRebalancing::Enabled),
             placement_constraints: self.constraints(launch_type),
             service_name: (*self.pick(&NAMES)).to_owned(),
             task_definition: Some(family.to_owned()),
             desired_count: Some(self.count()),
             launch_type: Some(launch_type),
             network_configuration: self.network(family),
-            deployment_configuration: Some(self.bounds()),
+            deployment_configuration: Some(bounds),
             health_check_grace_period_seconds: self.one_in(3).then_some(5),
             ..Default::default()
         }
@@ -175,8 +183,15 @@ impl History {
             task_definition: self.one_in(2).then(|| format!("{family}:{revision}")),
             force_new_deployment: self.one_in(3).then_some(true),
             deployment_configuration: self.one_in(3).then(|| self.bounds()),
+            availability_zone_rebalancing: self.rebalancing(),
             ..Default::default()
         }
+    }
+
+    /// Mostly not a word about it.
+    fn rebalancing(&mut self) -> Option<ecs::AvailabilityZoneRebalancing> {
+        use ecs::AvailabilityZoneRebalancing::{Disabled, Enabled};
+        self.one_in(8).then(|| *self.pick(&[Enabled, Enabled, Disabled]))
     }
 
     pub fn draw_deletion(&mut self) -> ecs::DeleteServiceRequest {

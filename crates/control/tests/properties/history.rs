@@ -86,6 +86,10 @@ impl History {
         &choices[self.below(choices.len() as u64) as usize]
     }
 
+    pub fn subnets(&self) -> Vec<String> {
+        self.control.state().meta().vpc.subnets.iter().map(|subnet| subnet.id.to_string()).collect()
+    }
+
     pub fn subnet(&self) -> String {
         self.control.state().meta().vpc.subnets[0].id.to_string()
     }
@@ -95,7 +99,7 @@ impl History {
         if self.broken.is_some() {
             return;
         }
-        match self.below(46) {
+        match self.below(50) {
             0..8 => self.some_task_moves(),
             8..12 => (0..6).for_each(|_| self.some_task_moves()),
             12..18 => {
@@ -137,7 +141,11 @@ impl History {
                     self.ask(request);
                 }
             }
-            _ => self.drain_some(),
+            44..46 => self.drain_some(),
+            _ => {
+                let request = self.draw_set();
+                self.ask(request);
+            }
         }
     }
 
@@ -224,13 +232,14 @@ impl History {
             ..Default::default()
         };
         let rack = *self.pick(&["a", "b"]);
+        let zone = *self.pick(&["us-east-1a", "us-east-1a", "us-east-1b", "us-east-1c"]);
         let known: Vec<_> = self.control.state().instances.keys().copied().collect();
         let request = ecs::RegisterContainerInstanceRequest {
             attributes: Some(
                 [attribute("gantry.eni", None), attribute("gantry.pool", Some("fargate"))]
                     .into_iter()
                     .chain(model::instance::CAPABILITIES.map(|name| attribute(name, None)))
-                    .chain([attribute("rack", Some(rack))])
+                    .chain([attribute("rack", Some(rack)), attribute("ecs.availability-zone", Some(zone))])
                     .collect(),
             ),
             total_resources: Some(vec![integer("CPU", cpu), integer("MEMORY", memory)]),

@@ -5,6 +5,8 @@
 mod checks;
 mod draws;
 mod history;
+mod sets;
+mod zones;
 
 use history::History;
 

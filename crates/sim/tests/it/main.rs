@@ -63,6 +63,8 @@ scenarios! {
     a_hook_waits: "hook-waits";
     a_task_waits_for_room: "task-waits-for-room";
     a_daemon_follows_hosts: "daemon-follows-hosts";
+    zones_are_evened_out: "zones-are-evened-out";
+    task_sets_share_a_service: "task-sets-share-a-service";
 }
 
 fn compare(played: &str, expected: &str) {
