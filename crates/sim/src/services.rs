@@ -11,6 +11,7 @@ use crate::wires::Asker;
 use crate::world::World;
 use model::change::Change;
 use model::health::HealthStatus;
+use model::instance::DISCONNECT_GRACE_MS;
 use model::service::{Rollout, Service, ServiceStatus};
 use model::task::{Desired, StopCode};
 use model::{Millis, RevisionId, ServiceDeployment, State, Task, TaskId, TaskStatus};
@@ -159,7 +160,7 @@ impl World {
         let least = if service.external { Self::set_floor(service, number)? } else { least };
         let mine = |task: &&Task| !service.external || task.service.is_some_and(|member| member.deployment == number);
         let wanted = state.live_service_tasks(service.id).filter(|task| task.desired == Desired::Running).filter(mine);
-        let proved = wanted.filter(|task| self.has_proved(&task.id)).count();
+        let proved = wanted.filter(|task| self.counts_as_proved(state, task)).count();
         (proved < least).then(|| {
             let name = self.trace.name(&id.to_string()).to_owned();
             let detail = format!("{} stops {name}: {proved} tasks are left of at least {least}", service.name);
@@ -185,6 +186,14 @@ impl World {
                     .is_some_and(|known| known.attempt > 0 || (known.started_at.is_some() && long_ago(known.began)))
             })
         })
+    }
+
+    /// The same; and tasks of a host that is away, or has just come back, count as they were last heard of.
+    pub fn counts_as_proved(&self, state: &State, task: &Task) -> bool {
+        let instance = task.instance.and_then(|id| state.instances.get(&id));
+        let news = instance.map_or(0, |instance| instance.connection_at + DISCONNECT_GRACE_MS);
+        let heard = task.status == TaskStatus::Running && self.ran.contains(&task.id) && self.plane_now() < news;
+        heard || self.has_proved(&task.id)
     }
 
     /// The operator deletes services whose tasks never last; all of them when `all`.

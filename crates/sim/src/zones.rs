@@ -184,7 +184,7 @@ impl World {
         let id = task.service?.service;
         let desired = *known.get(&id)?;
         let wanted = state.live_service_tasks(id).filter(|task| task.desired == Desired::Running);
-        let proved = wanted.filter(|task| self.has_proved(&task.id)).count();
+        let proved = wanted.filter(|task| self.counts_as_proved(state, task)).count();
         (proved < desired as usize).then(|| {
             let name = self.trace.name(&task.id.to_string()).to_owned();
             let detail = format!("{} stops {name}: {proved} of {desired} have run", state.services[&id].name);
