@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What the build needs beside Rust.
-pub const TO_BUILD: &[&str] = &["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"];
+pub const TO_BUILD: &[&str] = &["gcc", "libc6-dev", "libseccomp-dev", "make", "pkg-config"];
 /// What the tests need on top.
 pub const TO_TEST: &[&str] = &[
     "awscli",

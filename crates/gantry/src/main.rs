@@ -1,6 +1,6 @@
 //! Gantry: an Elastic Container Service on your own machines. The real world around the pure crates: the command line,
 //! HTTP and websockets, threads, the clock, entropy and signals.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod agent;
 mod cli;
@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod data_dir;
 mod endpoint;
+mod heap;
 mod server;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         Some("supervisor") => agent::hidden::supervisor(rest(arguments)),
         Some("resolver") => agent::hidden::resolver(rest(arguments)),
         _ => {
-            runtime::memory::few_arenas();
+            heap::give_back_in_background();
             cli::main()
         }
     }

@@ -113,6 +113,8 @@ impl Service {
 pub enum Protocol {
     /// AWS JSON 1.1.
     Json11,
+    /// CBOR of Smithy's RPC v2, which the address names the operation in.
+    Cbor,
     /// AWS query, as STS and IAM speak it.
     Query,
     /// EC2's dialect of query.
@@ -158,7 +160,7 @@ impl Operation {
         }
     }
 
-    /// The protocol of its service.
+    /// The protocol of its service; what is asked in another one is answered in that.
     pub const fn protocol(self) -> Protocol {
         match self {
             Self::Ecs(_) | Self::Logs(_) | Self::Gantry(_) => Protocol::Json11,

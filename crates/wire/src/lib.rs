@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cbor;
 mod closed_enum;
 pub mod fault;
 mod generated;

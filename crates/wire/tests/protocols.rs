@@ -3,7 +3,7 @@
 use wire::http::{
     Answer, BODY_BYTES_MAX, Call, HttpRequest, Operation, Protocol, Target, adapt, decode, encode, route,
 };
-use wire::{Fault, Timestamp, ec2, ecs, gantry, iam, sts};
+use wire::{Fault, Timestamp, ec2, ecs, gantry, iam, sts, tagging};
 
 type Headers = Vec<wire::http::Header<'static>>;
 
@@ -16,6 +16,8 @@ fn post<'a>(headers: &'a Headers, body: &'a [u8]) -> HttpRequest<'a> {
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+
+const CBOR: (&str, &str) = ("smithy-protocol", "rpc-v2-cbor");
 
 fn target(name: &str) -> Headers {
     headers(&[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", name)])
@@ -44,6 +46,28 @@ fn json_requests_find_their_operation() {
 }
 
 #[test]
+fn what_is_asked_in_cbor_is_answered_in_cbor() {
+    let headers = headers(&[CBOR, ("content-type", "application/cbor")]);
+    let path = "/service/ResourceGroupsTaggingAPI_20170126/operation/GetTagValues";
+    // {"Key": "team"}
+    let request = HttpRequest { path, ..post(&headers, b"\xa1\x63Key\x64team") };
+    let found = route(&request).unwrap();
+    assert_eq!(found.protocol, Protocol::Cbor);
+    let wanted = tagging::GetTagValuesInput { key: "team".to_owned(), ..Default::default() };
+    assert_eq!(decode(&request, found).unwrap(), Call::Tagging(wanted.into()));
+    let bad = HttpRequest { body: b"\xa1\x63Key", ..request };
+    assert_eq!(decode(&bad, found).unwrap_err().code, "SerializationException");
+    let output = tagging::GetTagValuesOutput { tag_values: Some(vec!["a".to_owned()]), ..Default::default() };
+    let response = tagging::Response::GetTagValues(Box::new(output));
+    let answer = encode(found.protocol, Ok(Answer::Tagging(response)), "id");
+    assert_eq!(answer.body, b"\xa1\x69TagValues\x81\x61a");
+    let said = |name, value: &str| answer.headers.contains(&(name, value.to_owned()));
+    assert!(said("content-type", "application/cbor") && said("smithy-protocol", "rpc-v2-cbor"));
+    let answer = encode(found.protocol, Err(Fault::new("ThrottledException", 400, "no")), "id");
+    assert_eq!((answer.status, answer.body), (400, b"\xa2\x66__type\x72ThrottledException\x67message\x62no".to_vec()));
+}
+
+#[test]
 fn what_is_no_request_of_ours_is_refused_and_never_a_server_fault() {
     let list = target("AmazonEC2ContainerServiceV20141113.ListClusters");
     let unknown = target("AmazonEC2ContainerServiceV20141113.MakeCoffee");
@@ -53,7 +77,14 @@ fn what_is_no_request_of_ours_is_refused_and_never_a_server_fault() {
     let form = headers(&[FORM]);
     let big = vec![b' '; BODY_BYTES_MAX + 1];
     let ecs_form = headers(&[FORM, ("authorization", "AWS4-HMAC-SHA256 Credential=A/d/r/ecs/aws4_request, x")]);
+    let cbor = headers(&[CBOR]);
+    let coffee = "/service/ResourceGroupsTaggingAPI_20170126/operation/MakeCoffee";
+    let in_json = "/service/AmazonEC2ContainerServiceV20141113/operation/ListClusters";
     let cases: Vec<(HttpRequest<'_>, Protocol, &str, u16)> = vec![
+        (post(&cbor, b""), Protocol::Cbor, "UnknownOperationException", 404),
+        (HttpRequest { path: coffee, ..post(&cbor, b"") }, Protocol::Cbor, "UnknownOperationException", 400),
+        (HttpRequest { path: in_json, ..post(&cbor, b"") }, Protocol::Cbor, "UnknownOperationException", 400),
+        (HttpRequest { path: coffee, ..post(&cbor, &big) }, Protocol::Cbor, "RequestEntityTooLargeException", 413),
         (post(&unknown, b"{}"), Protocol::Json11, "UnknownOperationException", 400),
         (post(&other_service, b"{}"), Protocol::Json11, "UnknownOperationException", 400),
         (post(&no_dot, b"{}"), Protocol::Json11, "UnknownOperationException", 400),

@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         server.load(&image)?;
         let client = Client::new(&server)?;
         starts(&server, &client, 1)?;
-        return api::measure(&client, &api::one_task(&client)?);
+        return api::measure(&server, &client, &api::one_task(&client)?);
     }
     ready(&gantry, arguments.starts)?;
     let server = Server::start(&gantry)?;
@@ -114,7 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     crowd.hundred()?;
     logs::measure(&client)?;
     idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
-    api::measure(&client, &api::one_task(&client)?)?;
+    api::measure(&server, &client, &api::one_task(&client)?)?;
     drop(server);
     Group::Scale.run_alone()?;
     Group::Place.run_alone()?;

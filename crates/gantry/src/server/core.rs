@@ -1,12 +1,13 @@
 //! Two threads. The first owns `control::Control`: it drains what has come in, decides, and hands the round's batch with
 //! everything that was computed from it to the second. The second makes batches durable, as many as wait in one
-//! transaction, and only then lets go what they were waited for. What leaves therefore leaves in order.
+//! transaction, and only then lets go what they were waited for. What leaves therefore leaves in order. Where all before it is
+//! durable and has left, a round that changes nothing leaves at once.
 //!
 //! When a commit fails its waiters are told so, the first thread drops its memory and reloads what is durable, and writes
 //! are refused until a commit succeeds again; reads go on.
 
 use super::durable::Store;
-use super::keeper::{Held, Keeper, ToStore, store_fault};
+use super::keeper::{Held, Keeper, ToStore, release, store_fault};
 use super::questions::Question;
 use crate::clock::Clock;
 use anyhow::Result;
@@ -176,10 +177,11 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
     for violation in model::audit::audit(&state) {
         tracing::error!(invariant = violation.invariant, detail = violation.detail, "the stored state is not sound");
     }
-    let failed = core.clone();
+    let (failed, settled) = (core.clone(), Arc::new(AtomicU64::new(0)));
+    let told = settled.clone();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Keeper { store, clock, failed, void: None, timed: HashMap::new() }.run(&rounds))?;
+        .spawn(move || Keeper { store, clock, failed, settled: told, void: None, timed: HashMap::new() }.run(&rounds))?;
     let ids = Ids::from_entropy(crate::data_dir::random()?);
     let control = Control::new(clock.now(), config, state, index, ids);
     let decider = Decider {
@@ -193,6 +195,8 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
         connecting: HashMap::new(),
         sessions: HashMap::new(),
         next: 1,
+        rounds: 0,
+        settled,
         generation: 0,
         refused: None,
     };
@@ -214,6 +218,9 @@ struct Decider {
     connecting: HashMap<u64, (SessionId, Reply<SessionId, Refusal>)>,
     sessions: HashMap<SessionId, mpsc::UnboundedSender<ToSession>>,
     next: u64,
+    /// Rounds handed on, and the last of them that is durable and has left.
+    rounds: u64,
+    settled: Arc<AtomicU64>,
     /// Raised by each reload: what was decided before it is void.
     generation: u64,
     /// Why writes are refused, and when to try again.
@@ -353,8 +360,14 @@ impl Decider {
             let groups = self.control().log_groups();
             held.push(Held::Groups(reply, groups));
         }
-        if batch.is_some() || !held.is_empty() {
-            let _ = self.store.send(ToStore::Round { generation: self.generation, batch, held });
+        // What the store has refused never settles, nor does what memory still makes of it.
+        let settled = batch.is_none() && self.settled.load(Ordering::Acquire) == self.rounds;
+        if settled && !held.iter().any(Held::needs_store) {
+            held.into_iter().for_each(release);
+        } else if batch.is_some() || !held.is_empty() {
+            self.rounds += 1;
+            let (number, generation) = (self.rounds, self.generation);
+            let _ = self.store.send(ToStore::Round { number, generation, batch, held });
         }
     }
 

@@ -11,6 +11,8 @@ use model::TaskId;
 use model::change::Change;
 use model::task::ContainerStatus;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -19,8 +21,6 @@ use wire::{Fault, gantry};
 
 /// The store rests when nothing came for this long.
 const REST: Duration = Duration::from_millis(500);
-/// And after this longer rest, memory is given back that a burst has left.
-const LONG_REST: Duration = Duration::from_secs(5);
 /// Starts whose time is being taken.
 const TIMED_MAX: usize = 4096;
 
@@ -37,8 +37,15 @@ pub(super) enum Held {
     Session(mpsc::UnboundedSender<ToSession>, ToSession),
 }
 
+impl Held {
+    /// Only the second thread can answer it.
+    pub(super) fn needs_store(&self) -> bool {
+        matches!(self, Self::Question(..))
+    }
+}
+
 pub(super) enum ToStore {
-    Round { generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
+    Round { number: u64, generation: u64, batch: Option<control::Batch>, held: Vec<Held> },
     Started { task: TaskId, received: Instant },
     Load { reply: Sender<Result<(model::State, u64)>> },
     Probe { done: Sender<bool> },
@@ -55,6 +62,8 @@ pub(super) struct Keeper {
     pub store: Store,
     pub clock: Clock,
     pub failed: Sender<ToCore>,
+    /// The number of the last round that is durable and has left.
+    pub settled: Arc<AtomicU64>,
     /// The generation of the last commit that failed, and why: its later rounds rest on what never was.
     pub void: Option<(u64, String)>,
     pub timed: HashMap<TaskId, Instant>,
@@ -62,24 +71,16 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn run(mut self, rounds: &Receiver<ToStore>) {
-        // How long the next rest may be; none: everything that is done in one has been.
+        // How long until it is one; none: everything that is done in one has been.
         let mut rest = None;
         loop {
             let patience = rest.unwrap_or(Duration::from_secs(3600));
             let first = match rounds.recv_timeout(patience) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    rest = match rest {
-                        Some(REST) => {
-                            self.store.rest(self.clock.now());
-                            Some(LONG_REST)
-                        }
-                        Some(_) => {
-                            runtime::memory::give_back();
-                            None
-                        }
-                        None => None,
-                    };
+                    if rest.take().is_some() {
+                        self.store.rest(self.clock.now());
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -88,7 +89,7 @@ impl Keeper {
             let mut group = Group::default();
             for message in std::iter::once(first).chain(rounds.try_iter().take(ROUND_MAX)) {
                 match message {
-                    ToStore::Round { generation, batch, held } => group.take(generation, batch, held),
+                    ToStore::Round { number, generation, batch, held } => group.take(number, generation, batch, held),
                     other => {
                         self.finish(std::mem::take(&mut group));
                         if !self.other(other) {
@@ -140,6 +141,9 @@ impl Keeper {
                         held => release(held),
                     }
                 }
+                if let Some(number) = group.number {
+                    self.settled.store(number, Ordering::Release);
+                }
             }
             Err(error) => {
                 let cause = format!("{error:#}");
@@ -169,20 +173,23 @@ impl Keeper {
 /// Rounds that are made durable together.
 #[derive(Default)]
 struct Group {
+    /// Of the last of them.
+    number: Option<u64>,
     generation: u64,
     batches: Vec<control::Batch>,
     held: Vec<Held>,
 }
 
 impl Group {
-    fn take(&mut self, generation: u64, batch: Option<control::Batch>, held: Vec<Held>) {
+    fn take(&mut self, number: u64, generation: u64, batch: Option<control::Batch>, held: Vec<Held>) {
+        self.number = Some(number);
         self.generation = generation;
         self.batches.extend(batch);
         self.held.extend(held);
     }
 }
 
-fn release(held: Held) {
+pub(super) fn release(held: Held) {
     // A waiter that has gone away is no failure: what was decided stands.
     match held {
         Held::Answer(reply, answer) => drop(reply.send(*answer)),

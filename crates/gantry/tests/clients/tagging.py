@@ -3,6 +3,7 @@
 import json
 
 import boto3
+import botocore.model
 from refusal import refused
 
 tagging, ecs, iam, ec2 = (boto3.client(name) for name in ("resourcegroupstaggingapi", "ecs", "iam", "ec2"))
@@ -68,3 +69,17 @@ for attribute, wanted in [("enableDnsSupport", True), ("enableDnsHostnames", Fal
     assert told[attribute[0].upper() + attribute[1:]] == {"Value": wanted} and told["VpcId"] == vpc["VpcId"], told
 refused("InvalidVpcID.NotFound", ec2.describe_vpc_attribute, VpcId="vpc-0", Attribute="enableDnsSupport")
 refused("InvalidParameterValue", ec2.describe_vpc_attribute, VpcId=vpc["VpcId"], Attribute="colour")
+
+# The same client in CBOR, as those speak it that know no JSON of this service.
+botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS = ["smithy-rpc-v2-cbor"]
+answers = []
+cbor = boto3.Session().client("resourcegroupstaggingapi")
+cbor.meta.events.register("after-call.*", lambda parsed, **_: answers.append(parsed["ResponseMetadata"]["HTTPHeaders"]))
+pages = cbor.get_paginator("get_resources").paginate(TagFilters=[{"Key": "team", "Values": ["a", "c"]}], PaginationConfig={"PageSize": 1})
+told = [item for page in pages for item in page["ResourceTagMappingList"]]
+pages = tagging.get_paginator("get_resources").paginate(TagFilters=[{"Key": "team", "Values": ["a", "c"]}])
+assert told == [item for page in pages for item in page["ResourceTagMappingList"]] and len(told) == 4, told
+assert cbor.get_tag_values(Key="team")["TagValues"] == ["a", "b", "c"]
+refused("InvalidParameterException", cbor.get_resources, PaginationToken="nobodys")
+refused("ClientException", cbor.tag_resources, ResourceARNList=[arns[0]], Tags={"a": "b"})
+assert len(answers) > 6 and all(answer["smithy-protocol"] == "rpc-v2-cbor" for answer in answers), answers

@@ -28,7 +28,7 @@ const ROWS: [Row; 11] = [
 pub fn adapt(protocol: Protocol, mut fault: Fault) -> Fault {
     let row = ROWS.iter().find(|(code, ..)| *code == fault.code);
     let adapted = match (protocol, row) {
-        (Protocol::Json11, _) => None,
+        (Protocol::Json11 | Protocol::Cbor, _) => None,
         (Protocol::Query, Some((_, query, _))) => Some(*query),
         (Protocol::Ec2Query, Some((_, _, ec2))) => Some(*ec2),
         (Protocol::Query, None) => match fault.code.as_ref() {

@@ -1,6 +1,9 @@
 //! Reads the content of a request whose operation is known.
 
-use super::{Call, HttpRequest, Operation, Target};
+use std::borrow::Cow;
+
+use super::{Call, HttpRequest, Operation, Protocol, Target};
+use crate::cbor;
 use crate::fault::Fault;
 use crate::query::Params;
 use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
@@ -17,7 +20,13 @@ pub fn decode(request: &HttpRequest<'_>, target: Target) -> Result<Call, Fault> 
         Operation::SecretsManager(operation) => {
             secretsmanager::Request::decode(operation, request.body).map(Call::SecretsManager)
         }
-        Operation::Tagging(operation) => tagging::Request::decode(operation, request.body).map(Call::Tagging),
+        Operation::Tagging(operation) => {
+            let body = match target.protocol {
+                Protocol::Cbor => cbor::read(request.body)?.to_string().into_bytes().into(),
+                _ => Cow::Borrowed(request.body),
+            };
+            tagging::Request::decode(operation, &body).map(Call::Tagging)
+        }
         Operation::Iam(operation) => iam::Request::decode(operation, &form(request)).map(Call::Iam),
         Operation::Sts(operation) => sts::Request::decode(operation, &form(request)).map(Call::Sts),
         Operation::Ec2(operation) => ec2::Request::decode(operation, &form(request)).map(Call::Ec2),

@@ -1,5 +1,6 @@
 //! Writes answers and faults. Every answer carries the request's id, in the header and, where the protocol wants it, in the body.
 
+use super::route::RPC_V2_CBOR;
 use super::{Answer, HttpResponse, Protocol, adapt};
 use crate::fault::Fault;
 use crate::json::{JsonWriter, ToJson};
@@ -14,6 +15,7 @@ pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &st
         Ok(Answer::Gantry(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Ssm(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::SecretsManager(response)) => json(200, response.to_json(), request_id),
+        Ok(Answer::Tagging(response)) if protocol == Protocol::Cbor => cbor(200, &response.to_json(), request_id),
         Ok(Answer::Tagging(response)) => json(200, response.to_json(), request_id),
         Ok(Answer::Iam(response)) => {
             let name = response.operation().name();
@@ -28,6 +30,7 @@ pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &st
             let fault = adapt(protocol, fault);
             match protocol {
                 Protocol::Json11 => json(fault.status, json_fault(&fault), request_id),
+                Protocol::Cbor => cbor(fault.status, &json_fault(&fault), request_id),
                 Protocol::Query => xml(fault.status, query_fault(&fault, request_id), request_id),
                 Protocol::Ec2Query => xml(fault.status, ec2_fault(&fault, request_id), request_id),
             }
@@ -37,6 +40,15 @@ pub fn encode(protocol: Protocol, answer: Result<Answer, Fault>, request_id: &st
 
 fn json(status: u16, body: String, request_id: &str) -> HttpResponse {
     response(status, "application/x-amz-json-1.1", body.into_bytes(), request_id)
+}
+
+/// What is written as JSON, in CBOR.
+fn cbor(status: u16, json: &str, request_id: &str) -> HttpResponse {
+    // Our own writer's text is JSON.
+    let value = serde_json::from_str(json).unwrap_or_default();
+    let mut answer = response(status, "application/cbor", crate::cbor::written(&value), request_id);
+    answer.headers.push(("smithy-protocol", RPC_V2_CBOR.to_owned()));
+    answer
 }
 
 fn xml(status: u16, body: XmlWriter, request_id: &str) -> HttpResponse {

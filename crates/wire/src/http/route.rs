@@ -6,8 +6,16 @@ use super::{HttpRequest, Operation, Protocol, Service, Target, body_bytes_max};
 use crate::fault::Fault;
 use crate::{ec2, ecs, gantry, iam, logs, secretsmanager, ssm, sts, tagging};
 
+/// What the header `smithy-protocol` says in both directions.
+pub(super) const RPC_V2_CBOR: &str = "rpc-v2-cbor";
+
 /// Finds the operation; a refusal comes with the protocol to answer in.
 pub fn route(request: &HttpRequest<'_>) -> Result<Target, (Protocol, Fault)> {
+    if request.header("smithy-protocol") == Some(RPC_V2_CBOR) {
+        let operation = check_size(request).and_then(|()| rpc_operation(request));
+        let target = |operation: Operation| Target { protocol: Protocol::Cbor, ..operation.into() };
+        return operation.map(target).map_err(|fault| (Protocol::Cbor, fault));
+    }
     let target = request.header("x-amz-target");
     let protocol = match target {
         Some(_) => Protocol::Json11,
@@ -21,13 +29,29 @@ pub fn route(request: &HttpRequest<'_>) -> Result<Target, (Protocol, Fault)> {
     found.map(Target::from).map_err(|fault| (protocol, fault))
 }
 
-/// What every protocol demands before its operation is looked at.
-fn check_frame(request: &HttpRequest<'_>) -> Result<(), Fault> {
+fn check_size(request: &HttpRequest<'_>) -> Result<(), Fault> {
     let longest = body_bytes_max(request.header("x-amz-target"));
     if request.body.len() > longest {
         let message = format!("Request must be smaller than {longest} bytes");
         return Err(Fault::new("RequestEntityTooLargeException", 413, message));
     }
+    Ok(())
+}
+
+/// The operation in the address `/service/<service>/operation/<operation>`.
+fn rpc_operation(request: &HttpRequest<'_>) -> Result<Operation, Fault> {
+    let named = request.path.strip_prefix("/service/").and_then(|rest| rest.split_once("/operation/"));
+    let (service, name) = named.filter(|_| request.method == "POST").ok_or_else(no_such_page)?;
+    let operation = match service {
+        tagging::TARGET_PREFIX => tagging::Operation::from_name(name).map(Operation::Tagging),
+        _ => None,
+    };
+    operation.ok_or_else(|| Fault::unknown_operation(&format!("{service}.{name}")))
+}
+
+/// What every other protocol demands before its operation is looked at.
+fn check_frame(request: &HttpRequest<'_>) -> Result<(), Fault> {
+    check_size(request)?;
     let json = request.header("x-amz-target").is_some();
     let method_known = request.method == "POST" || (request.method == "GET" && !json);
     if !method_known || !matches!(request.path, "/" | "") {
