@@ -229,7 +229,10 @@ mod tests {
         assert_eq!(used(with(gpu), serde_json::json!([])), Vec::<String>::new());
         for (asked, part) in [
             (serde_json::json!({"type": "InferenceAccelerator", "value": "d"}), "InferenceAccelerator"),
-            (serde_json::json!({"type": "GPU", "value": "1", "sharingStrategy": {"nvidiaMps": {"memory": 1}}}), "sharingStrategy"),
+            (
+                serde_json::json!({"type": "GPU", "value": "1", "sharingStrategy": {"nvidiaMps": {"memory": 1}}}),
+                "sharingStrategy",
+            ),
         ] {
             let path = format!("containerDefinitions[a].resourceRequirements.{part}");
             assert_eq!(used(with(asked), serde_json::json!([])), [path]);

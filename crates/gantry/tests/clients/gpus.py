@@ -120,7 +120,7 @@ good = file.read_text()
 register("plain-gpu", container("main", "true", 1))
 for bad, words in [
     (good.replace("exit 7", "x").replace(f"{directory}/hook.sh", f"{directory}/no-hook.sh"), "hook"),
-    (good.replace("            - made\n", "            - made\n          timeout: 1\n").replace("hook.sh", "slow.sh"), "timeout"),
+    (good.replace("            - made\n", "            - made\n          timeout: 1\n").replace("hook.sh", "slow.sh"), "Timeout"),
     (good.replace("/dev/full", "/dev/no-such-device"), "device /dev/no-such-device: No such file"),
     (good.replace(f"{directory}/driver", f"{directory}/gone"), f"{directory}/gone of the host, which a GPU needs, is not there"),
     (good.replace("createContainer", "poststop"), f"describes the GPU {FIRST}"),
