@@ -68,12 +68,12 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
 /// A GPU belongs to one container, as the agent demands.
 fn associations(task: &Task) -> Vec<Association> {
     let of = |container: &Container| {
-        let gpu = |gpu: &Box<str>| Association {
+        let gpu = |gpu: &str| Association {
             name: gpu.to_string(),
             kind: GPU.to_owned(),
             containers: vec![container.name.to_string()],
         };
-        task.gpus_of(&container.name).iter().map(gpu).collect::<Vec<_>>()
+        task.gpus_of(&container.name).iter().map(|id| gpu(id)).collect::<Vec<_>>()
     };
     task.containers.iter().flat_map(of).collect()
 }

@@ -103,7 +103,7 @@ stopped(held)
 assert resource("remainingResources") == [SECOND], resource("remainingResources")
 other = run("one")
 for _ in range(500):
-    if (out / "held").exists() and len((out / "held").read_text().splitlines()) >= 4:
+    if (out / "held").exists() and len((out / "held").read_text().splitlines()) >= 5:
         break
     time.sleep(0.02)
 seen = (out / "held").read_text().splitlines()

@@ -53,16 +53,16 @@ impl State {
 
     /// Each GPU, and whether a container has it.
     fn gpu_devices(&self, instance: &Instance) -> Vec<ecs::GpuDevice> {
-        let device = |gpu: &Box<str>| {
+        let device = |gpu: &str| {
             let given = self.gpu_holder(instance.id, gpu).is_some();
             ecs::GpuDevice {
-                gpu_id: Some(gpu.to_string()),
+                gpu_id: Some(gpu.to_owned()),
                 sharing_mode: Some(if given { ecs::GpuSharingMode::Dedicated } else { ecs::GpuSharingMode::Idle }),
                 container_count: Some(i32::from(given)),
                 ..ecs::GpuDevice::default()
             }
         };
-        instance.gpus.iter().map(device).collect()
+        instance.gpus.iter().map(|gpu| device(gpu)).collect()
     }
 
     /// The TCP and the UDP ports that no further task can ask for: the host's and those that tasks asked for. As on AWS
