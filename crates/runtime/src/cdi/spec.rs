@@ -49,9 +49,9 @@ pub(crate) struct Edits {
     pub(crate) additional_gids: Vec<u32>,
     /// These two have no engine: a device that has them is refused.
     #[serde(skip_serializing)]
-    net_devices: Option<serde_json::Value>,
+    pub(crate) net_devices: Option<serde_json::Value>,
     #[serde(skip_serializing)]
-    intel_rdt: Option<serde_json::Value>,
+    pub(crate) intel_rdt: Option<serde_json::Value>,
 }
 
 /// A device node in the container.
