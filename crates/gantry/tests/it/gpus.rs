@@ -81,7 +81,8 @@ fn a_container_gets_the_gpus_that_it_asks_for_and_no_other() {
     fs::write(directory.join("torn.json"), "{\"cdiVersion\": ").expect("a torn one");
     fs::write(directory.join("hook.sh"), HOOK).expect("a hook");
     fs::write(driver.join("version"), "1.2.3\n").expect("a file of the driver");
-    gantry.node_flags = vec!["--cdi-dir", shown.clone().leak()];
+    let flag: &'static str = shown.clone().leak();
+    gantry.node_flags = vec!["--cdi-dir", flag];
     gantry.start("up");
     gantry.load("busybox");
     let log = gantry.log("up");
