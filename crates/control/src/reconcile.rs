@@ -136,7 +136,7 @@ pub(crate) fn order(desk: &Desk, service: &Service, number: u64) -> Option<(Orde
         provider: None,
         subnets: revision.map_or(&service.subnets, |revision| &revision.subnets).clone(),
         placement: service.placement.clone(),
-        overrides: Sizes { cpu: definition.needs.cpu, memory: definition.needs.memory },
+        overrides: Sizes::of(&definition.needs),
         overrides_text: None,
         service: Some(Membership { service: service.id, deployment: deployment.number }),
         group: None,

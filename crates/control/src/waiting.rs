@@ -3,7 +3,7 @@
 //! the oldest that needs the same.
 
 use crate::desk::Desk;
-use crate::handlers::run::eni;
+use crate::handlers::run::{eni, give};
 use model::change::Change;
 use model::reason::Unplaceable;
 use model::{ClusterId, Millis, Task, TaskId};
@@ -26,9 +26,10 @@ fn retry_cluster(desk: &mut Desk, cluster: ClusterId) {
         let Some(task) = desk.state.tasks.get(&id) else { continue };
         match place(desk, task) {
             Ok(place) => {
-                let need = task.need();
+                let (need, gpus) = (task.need(), task.gpus.clone());
                 let eni = place.interface.map(|(subnet, address)| Box::new(eni(desk, subnet, address)));
-                desk.commit(Change::TaskPlaced { id, at: desk.now, instance: place.instance, eni });
+                let gpus = gpus.map(|gpus| give(desk, gpus, place.instance));
+                desk.commit(Change::TaskPlaced { id, at: desk.now, instance: place.instance, eni, gpus });
                 queue.extend(desk.state.waiting_like(cluster, &need).map(|next| (next.times.created, next.id)));
             }
             Err(why) => note(desk, id, &why),

@@ -166,6 +166,9 @@ pub struct Task {
     /// Its interfaces.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elastic_network_interfaces: Vec<ElasticNetworkInterface>,
+    /// What is there for one of its containers only: its GPUs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub associations: Vec<crate::association::Association>,
     /// What its containers may mount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,

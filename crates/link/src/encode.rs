@@ -2,12 +2,13 @@
 //! interface into the agent's Task message.
 
 use crate::acs;
+use crate::association::{Association, GPU};
 use model::State;
 use model::needs::{ContainerNeeds, cpu_units, memory_mib, port_mappings};
 use model::port::PortMapping;
 use model::project::mac_text;
 use model::service_revision::by_digest;
-use model::task::{Desired, Eni, LaunchType, Task};
+use model::task::{Container, Desired, Eni, LaunchType, Task};
 use model::vpc::{private_dns_domain, private_dns_name};
 use std::collections::BTreeMap;
 use wire::{FromJson, ecs};
@@ -58,9 +59,23 @@ fn filled(state: &State, task: &Task, definition: &ecs::TaskDefinition, bare: ac
         cpu: cpu.map(|units| f64::from(units) / 1024.0),
         memory: memory.map(i64::from),
         elastic_network_interfaces: task.eni.iter().filter_map(|eni| interface(state, eni)).collect(),
+        associations: associations(task),
         volumes: definition.volumes.as_deref().unwrap_or_default().iter().map(volume).collect(),
         ..bare
     }
+}
+
+/// A GPU belongs to one container, as the agent demands.
+fn associations(task: &Task) -> Vec<Association> {
+    let of = |container: &Container| {
+        let gpu = |gpu: &str| Association {
+            name: gpu.to_string(),
+            kind: GPU.to_owned(),
+            containers: vec![container.name.to_string()],
+        };
+        task.gpus_of(&container.name).iter().map(|id| gpu(id)).collect::<Vec<_>>()
+    };
+    task.containers.iter().flat_map(of).collect()
 }
 
 /// Why the task cannot be started though it was accepted: a log group that is missing, in the words of AWS's agent.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acs;
+pub mod association;
 pub mod encode;
 pub mod report;
 pub mod session;

@@ -19,6 +19,7 @@ pub fn audit(state: &State) -> Vec<Violation> {
     let mut broken = |invariant, detail: String| found.push(Violation { invariant, detail });
     let mut addresses = BTreeMap::new();
     let mut ports = BTreeMap::new();
+    let mut gpus = BTreeMap::new();
     for task in state.tasks.values() {
         let stopped = task.status == TaskStatus::Stopped;
         if stopped && task.desired != Desired::Stopped {
@@ -50,6 +51,17 @@ pub fn audit(state: &State) -> Vec<Violation> {
             let Some(instance) = task.instance else { continue };
             if let Some(other) = ports.insert((instance, *port), task.id) {
                 broken("no port of a host is given to two tasks", format!("{port}: {} and {other}", task.id));
+            }
+        }
+        let held = task.gpus.as_ref().filter(|_| !stopped).zip(task.instance);
+        if let Some((held, instance)) = held {
+            if held.ids().count() != held.count() as usize {
+                broken("a task that has a place has all its GPUs", task.id.to_string());
+            }
+            for gpu in held.ids() {
+                if let Some(other) = gpus.insert((instance, gpu), task.id) {
+                    broken("no GPU of a host is given twice", format!("{gpu}: {} and {other}", task.id));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::account_setting::AccountSetting;
 use crate::capacity_provider::CapacityProvider;
 use crate::cluster::{Cluster, Tag};
 use crate::daemon_definition::DaemonDefinition;
+use crate::gpu::Gpus;
 use crate::iam::IamChange;
 use crate::ids::{ClusterId, InstanceId, LogGroupId, RevisionId, ServiceId, TaskId};
 use crate::instance::{Attribute, Instance, InstanceStatus};
@@ -131,6 +132,9 @@ pub enum Change {
         instance: InstanceId,
         /// Its interface.
         eni: Option<Box<Eni>>,
+        /// Its GPUs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gpus: Option<Box<Gpus>>,
     },
     /// A waiting task was tried again, in vain.
     TaskWaits {

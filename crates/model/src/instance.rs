@@ -127,6 +127,9 @@ pub struct Instance {
     /// UDP ports it reserves.
     #[serde(default)]
     pub ports_udp: Vec<u16>,
+    /// Ids of its GPUs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Box<str>>,
     /// What it can do, and facts about it.
     pub attributes: Vec<Attribute>,
     /// Its tags.

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod daemon_definition;
 pub mod deployment_configuration;
 pub mod failure;
+pub mod gpu;
 pub mod group;
 pub mod health;
 pub mod iam;

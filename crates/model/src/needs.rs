@@ -57,6 +57,8 @@ pub struct ContainerNeeds {
     pub memory: Option<i32>,
     /// MiB it is sure of, as registered.
     pub memory_reservation: Option<i32>,
+    /// How many GPUs it wants.
+    pub gpus: u32,
 }
 
 impl Needs {
@@ -86,6 +88,11 @@ impl Needs {
             containers: containers.iter().map(|container| ContainerNeeds::of(family, container)).collect(),
             unsupported: crate::supported_members::unsupported(definition).into_iter().chain(unread).collect(),
         }
+    }
+
+    /// How many GPUs each of its containers wants.
+    pub fn gpus(&self) -> Box<[u32]> {
+        self.containers.iter().map(|container| container.gpus).collect()
     }
 
     /// Reads a stored document; one that cannot be read needs nothing and supports nothing (it names itself).
@@ -141,6 +148,7 @@ impl ContainerNeeds {
     }
 
     fn of(family: &str, container: &ecs::ContainerDefinition) -> Self {
+        let requirements = container.resource_requirements.as_deref().unwrap_or_default();
         let command = container.health_check.as_ref().and_then(|check| check.command.first());
         Self {
             name: container.name.clone().unwrap_or_default(),
@@ -153,6 +161,8 @@ impl ContainerNeeds {
             cpu: container.cpu,
             memory: container.memory,
             memory_reservation: container.memory_reservation,
+            // What cannot be read is refused when it is registered.
+            gpus: crate::gpu::wanted(requirements).ok().flatten().unwrap_or(0),
         }
     }
 }

@@ -46,6 +46,13 @@ pub enum Reason {
         /// By a task; `None`: the host keeps it for itself.
         holder: Option<TaskId>,
     },
+    /// Not enough GPUs.
+    Gpus {
+        /// How many are needed.
+        needed: u32,
+        /// How many are free.
+        free: u32,
+    },
     /// The subnet has no free address.
     Addresses,
 }
@@ -63,6 +70,7 @@ impl Reason {
             Self::Cpu { .. } => "RESOURCE:CPU",
             Self::Memory { .. } => "RESOURCE:MEMORY",
             Self::Port { .. } => "RESOURCE:PORTS",
+            Self::Gpus { .. } => "RESOURCE:GPU",
             Self::Addresses => "RESOURCE:ENI",
         }
     }
@@ -79,6 +87,7 @@ impl Reason {
             Self::Cpu { .. } => "cpu",
             Self::Memory { .. } => "memory",
             Self::Port { .. } => "ports",
+            Self::Gpus { .. } => "gpus",
             Self::Addresses => "addresses",
         }
     }
@@ -96,6 +105,7 @@ impl Reason {
             Self::Memory { needed, free } => format!("needs {needed} MiB of memory, {free} MiB are free"),
             Self::Port { port, holder: Some(task) } => format!("needs the host port {port}, which task {task} has"),
             Self::Port { port, holder: None } => format!("needs the host port {port}, which the host reserves"),
+            Self::Gpus { needed, free } => format!("needs {}, {free} are free", gpus(*needed)),
             Self::Addresses => "the subnet has no free address".to_owned(),
         }
     }
@@ -108,7 +118,12 @@ impl Reason {
             Self::Attribute { name } => Some(format!("have the attribute {name}")),
             Self::MemberOf { expression } => Some(format!("satisfy {expression}")),
             Self::DistinctInstance => Some("are without a task of the group".to_owned()),
-            Self::NoInstances | Self::Cpu { .. } | Self::Memory { .. } | Self::Port { .. } | Self::Addresses => None,
+            Self::NoInstances
+            | Self::Cpu { .. }
+            | Self::Memory { .. }
+            | Self::Port { .. }
+            | Self::Gpus { .. }
+            | Self::Addresses => None,
         }
     }
 
@@ -124,6 +139,7 @@ impl Reason {
             Self::Cpu { .. } => "has insufficient CPU units available",
             Self::Memory { .. } => "has insufficient memory available",
             Self::Port { .. } => "is already using a port required by your task",
+            Self::Gpus { .. } => "has insufficient GPU resource available",
             Self::Addresses => "encountered error \"RESOURCE:ENI\"",
         }
     }
@@ -135,7 +151,9 @@ impl Reason {
             u32::try_from(missing / u64::from(needed.max(1))).unwrap_or(u32::MAX)
         };
         match self {
-            Self::Cpu { needed, free } | Self::Memory { needed, free } => of(*needed, *free),
+            Self::Cpu { needed, free } | Self::Memory { needed, free } | Self::Gpus { needed, free } => {
+                of(*needed, *free)
+            }
             _ => 1000,
         }
     }
@@ -215,6 +233,7 @@ impl Unplaceable {
             Reason::Port { port, holder: None } => {
                 (format!("needs the host port {port}"), "reserves it for itself".to_owned())
             }
+            Reason::Gpus { needed, free } => (format!("needs {}", gpus(*needed)), format!("has {free} free")),
             other => ("finds no place".to_owned(), format!("says: {}", other.sentence())),
         };
         let best = format!("the best of them, {}, {}", nearest.instance, lacks.1);
@@ -246,6 +265,10 @@ impl Unplaceable {
             ),
         }
     }
+}
+
+fn gpus(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "GPU" } else { "GPUs" })
 }
 
 fn joined(phrases: &[String]) -> String {

@@ -45,7 +45,7 @@ mod tag_index;
 
 pub use counts::Counts;
 pub use families::FamilyKind;
-use keys::{Keys, Shelf};
+use keys::{GpuHolders, Keys, Shelf};
 pub use lists::TaskFilter;
 use shelves::ServiceShelf;
 use tag_index::TagIndex;
@@ -136,6 +136,7 @@ pub(crate) struct Index {
     cluster_counts: BTreeMap<(ClusterId, LaunchType), Counts>,
     pub(crate) instance_counts: BTreeMap<InstanceId, Counts>,
     pub(crate) instance_ports: BTreeSet<(InstanceId, HostPort, TaskId)>,
+    pub(crate) instance_gpus: GpuHolders,
     pub(crate) group_instances: BTreeMap<(ClusterId, Group, InstanceId), u32>,
     pub(crate) group_subnets: BTreeMap<(ClusterId, Group, u8), u32>,
     pub(crate) log_group_names: BTreeMap<Box<str>, LogGroupId>,
@@ -269,8 +270,8 @@ impl State {
             Change::ServiceDeploymentUpdated(deployment) => self.put_service_deployment((**deployment).clone()),
             Change::ServiceForgotten(id) => self.forget_service(*id),
             Change::TaskAccepted(task) => self.put_task((**task).clone()),
-            Change::TaskPlaced { id, at, instance, eni } => {
-                self.alter_task(*id, |task| task.take_place(*at, *instance, eni.as_deref().cloned()))
+            Change::TaskPlaced { id, at, instance, eni, gpus } => {
+                self.alter_task(*id, |task| task.take_place(*at, *instance, eni.as_deref().cloned(), gpus.clone()))
             }
             Change::TaskWaits { id, at, code, detail } => self.alter_task(*id, |task| {
                 if let Some(waiting) = &mut task.waiting {

@@ -55,7 +55,7 @@ pub const CONTAINER_UNSUPPORTED: &[(&str, Uses<ContainerDefinition>)] = &[
     ("logConfiguration", |c| c.log_configuration.as_ref().and_then(log::unsupported).is_some()),
     ("pseudoTerminal", |c| c.pseudo_terminal == Some(true)),
     ("repositoryCredentials", |c| c.repository_credentials.is_some()),
-    ("resourceRequirements", |c| filled(&c.resource_requirements)),
+    ("resourceRequirements", |c| requirement(c).is_some()),
     ("secrets", |c| filled(&c.secrets)),
 ];
 
@@ -110,6 +110,18 @@ fn linux_member(container: &ContainerDefinition) -> Option<&'static str> {
     unsupported.into_iter().find(|(_, used)| *used).map(|(name, _)| name)
 }
 
+fn requirement(container: &ContainerDefinition) -> Option<String> {
+    requirement_without_engine(container.resource_requirements.as_deref().unwrap_or_default())
+}
+
+/// What of `resourceRequirements` has no engine: whole GPUs act.
+pub fn requirement_without_engine(asked: &[ecs::ResourceRequirement]) -> Option<String> {
+    asked.iter().find_map(|asked| match asked.r#type {
+        ecs::ResourceType::Gpu => asked.sharing_strategy.as_ref().map(|_| "sharingStrategy".to_owned()),
+        other => Some(other.as_str().to_owned()),
+    })
+}
+
 /// Only directories of the host, named or the task's own, have an engine.
 fn is_no_host_volume(volume: &ecs::Volume) -> bool {
     volume.configured_at_launch == Some(true)
@@ -160,6 +172,7 @@ pub fn unsupported(definition: &TaskDefinition) -> Vec<String> {
         used.map(|(name, _)| *name).chain(ranges).map(move |name| {
             let part = match name {
                 "linuxParameters" => linux_member(container).map(str::to_owned),
+                "resourceRequirements" => requirement(container),
                 "logConfiguration" => container.log_configuration.as_ref().and_then(log::unsupported),
                 _ => None,
             };
@@ -210,6 +223,19 @@ mod tests {
             let container = serde_json::json!({"name": "a", "linuxParameters": linux});
             let path = format!("containerDefinitions[a].linuxParameters.{path}");
             assert_eq!(used(container, serde_json::json!([])), [path]);
+        }
+        let with = |asked: serde_json::Value| serde_json::json!({"name": "a", "resourceRequirements": [asked]});
+        let gpu = serde_json::json!({"type": "GPU", "value": "2"});
+        assert_eq!(used(with(gpu), serde_json::json!([])), Vec::<String>::new());
+        for (asked, part) in [
+            (serde_json::json!({"type": "InferenceAccelerator", "value": "d"}), "InferenceAccelerator"),
+            (
+                serde_json::json!({"type": "GPU", "value": "1", "sharingStrategy": {"nvidiaMps": {"memory": 1}}}),
+                "sharingStrategy",
+            ),
+        ] {
+            let path = format!("containerDefinitions[a].resourceRequirements.{part}");
+            assert_eq!(used(with(asked), serde_json::json!([])), [path]);
         }
         for (kind, value) in [
             ("configuredAtLaunch", serde_json::json!(true)),

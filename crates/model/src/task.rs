@@ -10,6 +10,7 @@
 
 use crate::Millis;
 use crate::cluster::Tag;
+use crate::gpu::Gpus;
 pub use crate::health::HealthStatus;
 use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::placement::Placement;
@@ -369,6 +370,9 @@ pub struct Task {
     /// Ports of its host that it asked for by number.
     #[serde(default, skip_serializing_if = "<[HostPort]>::is_empty")]
     pub ports: Box<[HostPort]>,
+    /// What its containers want and have of its host's GPUs; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Box<Gpus>>,
     /// Neither scaling in nor a deployment stops it before this; zero: it is not protected.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub protected_until: Millis,
@@ -657,6 +661,7 @@ pub(crate) mod tests {
                 status: EniStatus::Precreated,
             }),
             ports: Box::default(),
+            gpus: None,
             protected_until: 0,
             execute_command: false,
             stop: None,

@@ -3,6 +3,7 @@
 //! Such a task keeps what its next try needs, and why the last one failed. It books nothing.
 
 use crate::Millis;
+use crate::gpu::Gpus;
 use crate::group::Group;
 use crate::ids::{ClusterId, InstanceId, TaskId};
 use crate::placement::Placement;
@@ -71,11 +72,12 @@ impl Task {
         let waiting = self.waiting.as_deref();
         let asked = waiting.map(|waiting| (&waiting.subnets, &waiting.placement));
         let sizes = (self.definition, self.launch_type, self.cpu, self.memory);
-        format!("{sizes:?} {:?} {asked:?} {:?}", self.provider, Group::of(self)).into()
+        let gpus = self.gpus.as_ref().map(|gpus| &gpus.wanted);
+        format!("{sizes:?} {gpus:?} {:?} {asked:?} {:?}", self.provider, Group::of(self)).into()
     }
 
     /// Gives it a place. One that has a place or has ended keeps what it has.
-    pub fn take_place(&mut self, at: Millis, instance: InstanceId, eni: Option<Eni>) {
+    pub fn take_place(&mut self, at: Millis, instance: InstanceId, eni: Option<Eni>, gpus: Option<Box<Gpus>>) {
         if !self.is_waiting() {
             return;
         }
@@ -86,6 +88,7 @@ impl Task {
             self.status = self.status.max(TaskStatus::Pending);
         }
         self.eni = eni;
+        self.gpus = gpus.or_else(|| self.gpus.take());
     }
 }
 
@@ -143,8 +146,8 @@ mod tests {
         task.take_report(6, &TaskReport { status: Some(crate::task::ContainerStatus::Running), ..Default::default() });
         assert_eq!((task.status, task.is_waiting()), (TaskStatus::Provisioning, true));
         let (instance, other) = (place.instance.unwrap(), InstanceId([9; 16]));
-        task.take_place(7, instance, place.eni.clone());
-        task.take_place(8, other, None);
+        task.take_place(7, instance, place.eni.clone(), None);
+        task.take_place(8, other, None, None);
         assert_eq!((task.instance, task.status, task.phases[1]), (Some(instance), TaskStatus::Provisioning, 7));
         assert_eq!((task.waiting, task.eni), (None, place.eni));
     }
@@ -155,7 +158,7 @@ mod tests {
         task.want_stopped(9, Stop { code: StopCode::UserInitiated, reason: "enough".into() });
         assert_eq!((task.status, task.desired, task.times.stopped), (TaskStatus::Stopped, Desired::Stopped, 9));
         assert_eq!((task.stop.as_ref().unwrap().code, task.waiting.is_none()), (StopCode::UserInitiated, true));
-        task.take_place(10, InstanceId([9; 16]), None);
+        task.take_place(10, InstanceId([9; 16]), None, None);
         assert_eq!(task.instance, None);
     }
 
@@ -180,7 +183,7 @@ mod tests {
         state.rows().iter().for_each(|row| loader.take(row.kind, row.value.as_deref().unwrap()).unwrap());
         assert_eq!(queue(&loader.finish().unwrap().unwrap()), [old.id, young.id]);
         let instance = InstanceId([7; 16]);
-        state.apply(&Change::TaskPlaced { id: old.id, at: 30, instance, eni: None });
+        state.apply(&Change::TaskPlaced { id: old.id, at: 30, instance, eni: None, gpus: None });
         assert_eq!((queue(&state), heads(&state)), (vec![young.id], vec![young.id]));
         assert_eq!(state.instance_counts(instance).memory, old.memory);
     }

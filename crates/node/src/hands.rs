@@ -122,6 +122,9 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     /// What is mounted into it.
     pub mounts: Vec<Mount>,
+    /// The GPUs of the host that it gets, by their ids.
+    #[serde(default)]
+    pub gpus: Vec<String>,
     /// How often it was started before. A higher number than that of a container that has ended starts it again, on the
     /// same writable layer.
     pub attempt: u32,

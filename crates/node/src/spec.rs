@@ -5,12 +5,15 @@ use crate::hands::{
     TaskLimits, Ulimit,
 };
 use link::acs;
+use link::association::{Association, GPU};
 use model::port::{PortMapping, Protocol};
 use std::net::Ipv4Addr;
 
 const MIB: u64 = 1024 * 1024;
 /// Least CPU shares that the kernel takes; what ECS gives a container that asks for none.
 const SHARES_MIN: i64 = 2;
+/// The variable in which programs look for their GPUs.
+const VISIBLE_GPUS: &str = "NVIDIA_VISIBLE_DEVICES";
 
 /// Limits of the task as a whole.
 pub(crate) fn limits(task: &acs::Task) -> TaskLimits {
@@ -81,12 +84,13 @@ pub(crate) fn container(task: &acs::Task, container: &acs::Container, digest: &s
     let host: acs::HostConfig = serde_json::from_str(&container.docker_config.host_config).unwrap_or_default();
     let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
     let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
+    let gpus = gpus(task, container);
     ContainerSpec {
         name: container.name.clone(),
         image_digest: digest.to_owned(),
         entry_point: given(&container.entry_point),
         command: given(&container.command),
-        environment: container.environment.clone().into_iter().collect(),
+        environment: environment(container, &gpus),
         user: config.user.filter(|user| !user.is_empty()),
         working_directory: config.working_dir.filter(|dir| !dir.is_empty()),
         network: Joined::Task,
@@ -107,9 +111,25 @@ pub(crate) fn container(task: &acs::Task, container: &acs::Container, digest: &s
         hosts: host.extra_hosts.iter().filter_map(|line| extra_host(line)).collect(),
         stop_signal: config.stop_signal,
         mounts: mounts(task, container),
+        gpus,
         attempt: 0,
         log: log_target(task, &container.name, host.log_config),
     }
+}
+
+/// The GPUs that are this container's.
+fn gpus(task: &acs::Task, container: &acs::Container) -> Vec<String> {
+    let own = |a: &&Association| a.kind == GPU && a.containers.contains(&container.name);
+    task.associations.iter().filter(own).map(|association| association.name.clone()).collect()
+}
+
+/// As AWS's agent does, a container is told of its GPUs, whatever its definition says of them.
+fn environment(container: &acs::Container, gpus: &[String]) -> Vec<(String, String)> {
+    let mut all = container.environment.clone();
+    if !gpus.is_empty() {
+        all.insert(VISIBLE_GPUS.to_owned(), gpus.join(","));
+    }
+    all.into_iter().collect()
 }
 
 /// Where a container's output goes; what says nothing goes to a group of its family.

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test reads its cases")]
 
 use model::change::Change;
+use model::gpu::Gpus;
 use model::group::Group;
 use model::instance::{ATTRIBUTE_ZONE, Attribute, Instance, InstanceStatus};
 use model::needs::Needs;
@@ -84,6 +85,7 @@ fn instance(name: &str, words: &Words<'_>) -> Instance {
         memory: words.number("memory", 8192),
         ports: vec![22],
         ports_udp: Vec::new(),
+        gpus: (0..words.number("gpus", 0)).map(|n| format!("{name}{n}").into()).collect(),
         attributes,
         tags: Vec::new(),
         agent_version: "1.2.3".into(),
@@ -117,6 +119,7 @@ fn task(n: u8, on: InstanceId, words: &Words<'_>) -> Task {
         containers: Box::default(),
         eni: None,
         ports: ports(words),
+        gpus: None,
         protected_until: 0,
         execute_command: false,
         stop: None,
@@ -160,6 +163,7 @@ fn answer(state: &State, words: &Words<'_>, expressions: &[&str]) -> String {
         launch_type: LaunchType::Ec2,
         cpu: words.number("cpu", 100),
         memory: words.number("memory", 100),
+        gpus: words.number("gpus", 0),
         instance: words.get("on").map(id),
         provider: None,
         subnets: &[],
@@ -197,7 +201,11 @@ fn run(case: &str) -> String {
             "instance" => drop(state.apply(&Change::InstanceRegistered(Box::new(instance(name, &words))))),
             "task" => {
                 tasks += 1;
-                state.apply(&Change::TaskAccepted(Box::new(task(tasks, id(name), &words))));
+                let mut task = task(tasks, id(name), &words);
+                task.gpus = Gpus::of(&[words.number("gpus", 0)]);
+                let free = task.gpus.iter_mut().zip(state.instances.get(&id(name)));
+                free.for_each(|(gpus, instance)| gpus.give(state.free_gpus(instance)));
+                state.apply(&Change::TaskAccepted(Box::new(task)));
             }
             "member-of" => expressions.push(rest),
             "place" => said += &answer(&state, &words, &std::mem::take(&mut expressions)),

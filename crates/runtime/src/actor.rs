@@ -7,6 +7,7 @@
 //!   └── SupervisorLost ────┴────────────────────┘
 //! ```
 
+use crate::cdi::{self, Edits};
 use crate::directory::{TaskDirectory, now_ms};
 use crate::hands::Shared;
 use crate::link::Link;
@@ -276,10 +277,27 @@ impl Actor {
             self.shared.tell(refused("the task has no supervisor"));
             return;
         }
+        let edits = match self.edits(&spec).await {
+            Ok(edits) => edits,
+            Err(why) => {
+                self.shared.tell(refused(&why));
+                return;
+            }
+        };
         let network = self.shared.place.network(&self.task, spec.network);
         let volumes = self.directory.volumes();
-        let start = Start { spec, image: image.config, layers: image.layers, network, volumes };
+        let start = Start { spec, image: image.config, layers: image.layers, network, volumes, edits };
         self.send(&protocol::Order::Start(Box::new(start))).await;
+    }
+
+    /// What the GPUs of a container do to it, read from their files when there are any.
+    async fn edits(&self, spec: &ContainerSpec) -> Result<Edits, String> {
+        if spec.gpus.is_empty() {
+            return Ok(Edits::default());
+        }
+        let (shared, gpus) = (self.shared.clone(), spec.gpus.clone());
+        let read = tokio::task::spawn_blocking(move || cdi::edits(&shared.cdi, &gpus)).await;
+        read.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     fn report(&mut self, report: Report) {

@@ -35,6 +35,8 @@ pub struct RuntimeConfig {
     pub supervisor_args: Vec<String>,
     /// Registries (`host:port`) without TLS, besides those on loopback.
     pub insecure_registries: Vec<String>,
+    /// Directories whose files describe the GPUs of the host.
+    pub cdi: Vec<PathBuf>,
 }
 
 /// Why containers cannot be run on this host.
@@ -80,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) cgroups: Cgroups,
     pub(crate) images: Arc<ImageStore>,
     pub(crate) spares: Spares,
+    /// Where GPUs are described.
+    pub(crate) cdi: Vec<PathBuf>,
     events: mpsc::UnboundedSender<Event>,
     handle: Handle,
 }
@@ -168,7 +172,7 @@ impl Runtime {
         arguments.push(config.node_id);
         let spares = Spares::new(config.supervisor_program, arguments, handle.clone());
         let images = Arc::new(images);
-        let shared = Arc::new(Shared { place, tasks, cgroups, images, spares, events, handle });
+        let shared = Arc::new(Shared { place, tasks, cgroups, images, spares, cdi: config.cdi, events, handle });
         shared.spares.refill();
         Ok(Self { shared, actors: Arc::default() })
     }

@@ -4,6 +4,7 @@
 //! Everything on the host carries the node's id; nothing without it is touched.
 
 mod actor;
+pub mod cdi;
 pub mod cgroup;
 mod directory;
 mod hands;

@@ -10,3 +10,6 @@ mod ports;
 pub(crate) mod run;
 pub(crate) mod service;
 pub(crate) mod task_definition;
+
+/// Fargate has no GPUs.
+const FARGATE_GPUS: &str = "Tasks using the Fargate launch type do not support GPU resource requirements.";

@@ -4,6 +4,7 @@ use model::State;
 use model::needs::{Needs, cpu_units, fargate_offers, memory_mib};
 use model::placement::Placement;
 use model::service_revision::InterfaceWishes;
+use model::supported_members::requirement_without_engine;
 use model::task::LaunchType;
 use model::task_definition::TaskDefinition;
 use model::vpc::Vpc;
@@ -18,12 +19,21 @@ const STARTED_BY_MAX: usize = 128;
 const OVERRIDES_MAX: usize = 8192;
 
 /// What a task books after its overrides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     /// CPU units.
     pub cpu: u32,
     /// MiB.
     pub memory: u32,
+    /// How many GPUs each container gets.
+    pub gpus: Box<[u32]>,
+}
+
+impl Sizes {
+    /// What the definition says.
+    pub fn of(needs: &Needs) -> Self {
+        Self { cpu: needs.cpu, memory: needs.memory, gpus: needs.gpus() }
+    }
 }
 
 /// The refusal of a member that no engine implements.
@@ -136,7 +146,7 @@ pub(crate) fn overrides(
     overrides: Option<&ecs::TaskOverride>,
 ) -> Result<Sizes, Fault> {
     let needs: &Needs = &definition.needs;
-    let plain = Sizes { cpu: needs.cpu, memory: needs.memory };
+    let plain = Sizes::of(needs);
     let Some(overrides) = overrides else { return Ok(plain) };
     if wire::ToJson::to_json(overrides).len() > OVERRIDES_MAX {
         return Err(Fault::invalid_parameter(format!("overrides may have at most {OVERRIDES_MAX} characters.")));
@@ -146,6 +156,7 @@ pub(crate) fn overrides(
         ("overrides.inferenceAcceleratorOverrides", filled(&overrides.inference_accelerator_overrides)),
         ("overrides.taskRoleArn", overrides.task_role_arn.is_some()),
     ])?;
+    let mut gpus = needs.gpus();
     let mut booked: Vec<(u32, u32)> = needs.containers.iter().map(|c| (c.cpu_booked(), c.memory_booked())).collect();
     for container in overrides.container_overrides.as_deref().unwrap_or_default() {
         let name = container.name.as_deref().unwrap_or("");
@@ -153,10 +164,10 @@ pub(crate) fn overrides(
             let message = format!("Override for container named {name} is not a container in the TaskDefinition.");
             return Err(Fault::invalid_parameter(message));
         };
-        refuse_used(&[
-            ("containerOverrides.environmentFiles", filled(&container.environment_files)),
-            ("containerOverrides.resourceRequirements", filled(&container.resource_requirements)),
-        ])?;
+        refuse_used(&[("containerOverrides.environmentFiles", filled(&container.environment_files))])?;
+        if let Some(wanted) = gpus_override(name, launch_type, container)? {
+            gpus[position] = wanted;
+        }
         let sizes = [container.cpu, container.memory, container.memory_reservation];
         if sizes.into_iter().flatten().any(|size| size < 0) {
             return Err(Fault::invalid_parameter(format!("Override for container {name} has a negative size.")));
@@ -178,15 +189,35 @@ pub(crate) fn overrides(
     let kept = Sizes {
         cpu: if needs.own_cpu { plain.cpu } else { sum(|(cpu, _)| *cpu) },
         memory: if needs.own_memory { plain.memory } else { sum(|(_, memory)| *memory) },
+        gpus,
     };
     let sizes = Sizes {
         cpu: size(overrides.cpu.as_deref(), cpu_units, kept.cpu, "cpu")?,
         memory: size(overrides.memory.as_deref(), memory_mib, kept.memory, "memory")?,
+        gpus: kept.gpus,
     };
     if launch_type == LaunchType::Fargate && !fargate_offers(sizes.cpu, sizes.memory) {
         return Err(Fault::invalid_parameter("No Fargate configuration exists for given values."));
     }
     Ok(sizes)
+}
+
+/// How many GPUs an override asks for a container; `None`: it does not say.
+fn gpus_override(
+    name: &str,
+    launch_type: LaunchType,
+    container: &ecs::ContainerOverride,
+) -> Result<Option<u32>, Fault> {
+    let asked = container.resource_requirements.as_deref().unwrap_or_default();
+    if let Some(part) = requirement_without_engine(asked) {
+        return Err(unsupported(&format!("containerOverrides.resourceRequirements.{part}")));
+    }
+    let wanted = model::gpu::wanted(asked);
+    let wanted = wanted.map_err(|why| Fault::invalid_parameter(format!("Override for container {name}: {why}")))?;
+    if launch_type == LaunchType::Fargate && wanted.is_some() {
+        return Err(Fault::invalid_parameter(super::FARGATE_GPUS));
+    }
+    Ok(wanted)
 }
 
 /// Positions of the subnets that a task of this definition may be in; none for one that gets no interface. A public address is not given by anything here: tasks reach

@@ -120,6 +120,8 @@ fn check_container(
         return client(format!("Invalid setting for container '{name}'. 'stopTimeout' must not be negative."));
     }
     container::check(name, container)?;
+    model::gpu::wanted(container.resource_requirements.as_deref().unwrap_or_default())
+        .or_else(|why| client(format!("Invalid setting for container '{name}'. {why}")))?;
     container::check_network(input.network_mode, container)?;
     if let Some(why) = container.log_configuration.as_ref().and_then(model::log::invalid) {
         return client(format!("Invalid logConfiguration for container '{name}'. {why}"));
@@ -196,6 +198,10 @@ fn check_fargate(input: &ecs::RegisterTaskDefinitionRequest) -> Result<(), Fault
 fn check_fargate_container(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let added = container.linux_parameters.as_ref().and_then(|linux| linux.capabilities.as_ref());
     let added = added.and_then(|capabilities| capabilities.add.as_deref()).unwrap_or_default();
+    let gpus = container.resource_requirements.iter().flatten().any(|asked| asked.r#type == ecs::ResourceType::Gpu);
+    if gpus {
+        return client(super::FARGATE_GPUS);
+    }
     let refused = [
         ("links", !container.links.as_deref().unwrap_or_default().is_empty()),
         ("privileged", container.privileged == Some(true)),

@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::named;
 use crate::page::Page;
 use model::change::Change;
+use model::gpu::{GPUS_MAX, is_valid_id};
 use model::instance::{ATTRIBUTE_ZONE, Attribute, Instance, InstanceStatus};
 use model::query::{Expression, InstanceFacts};
 use model::{Cluster, InstanceId, State, TaskId};
@@ -39,6 +40,7 @@ pub(crate) fn register(
     let kept = again.as_ref().filter(|_| sent.is_empty()).map(|again| again.tags.clone());
     let tags = kept.unwrap_or(sent);
     let resources = Resources::read(input.total_resources.as_deref().unwrap_or_default())?;
+    let gpus = gpus(input.platform_devices.as_deref().unwrap_or_default(), resources.gpus)?;
     let kept = again.as_ref().map_or(&[][..], |again| &again.attributes);
     let zones: Vec<&str> = desk.state.meta().vpc.subnets.iter().map(|subnet| &*subnet.zone).collect();
     let said = input.attributes.iter().flatten().filter(|attribute| attribute.name == ATTRIBUTE_ZONE);
@@ -65,6 +67,7 @@ pub(crate) fn register(
         memory: resources.memory,
         ports: resources.ports,
         ports_udp: resources.ports_udp,
+        gpus,
         attributes,
         tags,
         agent_version: text(version.agent_version),
@@ -125,6 +128,7 @@ struct Resources {
     memory: u32,
     ports: Vec<u16>,
     ports_udp: Vec<u16>,
+    gpus: Vec<String>,
 }
 
 impl Resources {
@@ -143,6 +147,7 @@ impl Resources {
                 "MEMORY" => read.memory = number()?,
                 "PORTS" => read.ports = ports()?,
                 "PORTS_UDP" => read.ports_udp = ports()?,
+                "GPU" => read.gpus = resource.string_set_value.clone().unwrap_or_default(),
                 // Other kinds are the agent's to send and nobody's to book yet.
                 _ => {}
             }
@@ -152,6 +157,24 @@ impl Resources {
         }
         Ok(read)
     }
+}
+
+/// The GPUs of a host: AWS's agent sends them as platform devices, and they are shown as a resource.
+fn gpus(devices: &[ecs::PlatformDevice], resources: Vec<String>) -> Result<Vec<Box<str>>, Fault> {
+    let devices = devices.iter().filter(|device| device.r#type == ecs::PlatformDeviceType::Gpu);
+    let mut ids: Vec<Box<str>> = Vec::new();
+    for id in devices.map(|device| device.id.as_str()).chain(resources.iter().map(String::as_str)) {
+        if !is_valid_id(id) {
+            return Err(Fault::invalid_parameter(format!("{id:?} is no id of a GPU.")));
+        }
+        if ids.iter().all(|known| **known != *id) {
+            ids.push(id.into());
+        }
+        if ids.len() > GPUS_MAX {
+            return Err(Fault::invalid_parameter(format!("An instance may have at most {GPUS_MAX} GPUs.")));
+        }
+    }
+    Ok(ids)
 }
 
 /// What an agent sends; what only the control plane knows; and custom ones that an instance has from before, as agents

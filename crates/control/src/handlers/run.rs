@@ -10,6 +10,7 @@ use crate::named;
 use crate::waiting;
 use model::change::{Change, ClientToken};
 use model::cluster::Tag;
+use model::gpu::Gpus;
 use model::group::Group;
 use model::needs::Needs;
 use model::placement::{Placement, Strategy};
@@ -224,6 +225,7 @@ impl Order {
             launch_type: self.launch_type,
             cpu: self.overrides.cpu,
             memory: self.overrides.memory,
+            gpus: model::gpu::sum(&self.overrides.gpus),
             instance,
             provider: self.provider.as_deref(),
             subnets: &self.subnets,
@@ -336,6 +338,7 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) ->
         containers,
         eni,
         ports: needs.ports.clone(),
+        gpus: gpus(desk, &order.overrides.gpus, place),
         protected_until: 0,
         execute_command: order.execute_command,
         stop: None,
@@ -346,6 +349,20 @@ fn accept(desk: &mut Desk, order: &Order, place: Result<Place, &Unplaceable>) ->
     let id = task.id;
     desk.commit(Change::TaskAccepted(Box::new(task)));
     id
+}
+
+/// The GPUs of a task: its place has as many that nobody has.
+fn gpus(desk: &Desk, wanted: &[u32], place: Option<Place>) -> Option<Box<Gpus>> {
+    let gpus = Gpus::of(wanted)?;
+    Some(place.map_or(gpus.clone(), |place| give(desk, gpus, place.instance)))
+}
+
+/// Chooses which GPUs of an instance a task gets.
+pub(crate) fn give(desk: &Desk, mut gpus: Box<Gpus>, instance: InstanceId) -> Box<Gpus> {
+    if let Some(instance) = desk.state.instances.get(&instance) {
+        gpus.give(desk.state.free_gpus(instance));
+    }
+    gpus
 }
 
 pub(crate) fn eni(desk: &mut Desk, subnet: u8, address: Ipv4Addr) -> Eni {

@@ -7,6 +7,7 @@ mod daemons;
 mod deployments;
 mod errors;
 mod fuzz;
+mod gpus;
 mod health;
 mod managed_daemons;
 mod names;

@@ -280,7 +280,7 @@ fn what_a_definition_asks_of_a_host_is_asked() {
 }
 
 impl Desk {
-    fn explain(&mut self, subject: &str) -> Value {
+    pub fn explain(&mut self, subject: &str) -> Value {
         let request = json!({"subject": subject}).to_string();
         let operation = wire::gantry::Operation::from_name("Explain").unwrap();
         let request = wire::gantry::Request::decode(operation, request.as_bytes()).unwrap();

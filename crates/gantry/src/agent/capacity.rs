@@ -1,10 +1,12 @@
 //! What a host registers: its cores and memory, what it declares for Fargate, and what it can do.
 
+use super::AgentConfig;
 use anyhow::{Context, Result};
 use model::instance::{
     ATTRIBUTE_CAPACITY_PROVIDER, ATTRIBUTE_ENI, ATTRIBUTE_FARGATE_CPU, ATTRIBUTE_FARGATE_MEMORY, ATTRIBUTE_POOL,
     CAPABILITIES,
 };
+use std::path::PathBuf;
 use wire::ecs;
 
 /// Memory kept for the host itself: a twentieth, and at least this.
@@ -46,13 +48,7 @@ fn mem_total_kib(info: &str) -> Option<u64> {
 }
 
 /// The request that registers this host.
-pub fn registration(
-    cluster: &str,
-    arn: Option<String>,
-    fargate: Option<FargateFactors>,
-    provider: Option<&str>,
-    stated: &[(String, Option<String>)],
-) -> Result<ecs::RegisterContainerInstanceRequest> {
+pub fn registration(config: &AgentConfig, arn: Option<String>) -> Result<ecs::RegisterContainerInstanceRequest> {
     let size = Size::of_this_host()?;
     let resource = |name: &str, value: u32| ecs::Resource {
         name: Some(name.to_owned()),
@@ -67,7 +63,7 @@ pub fn registration(
         ..ecs::Resource::default()
     };
     Ok(ecs::RegisterContainerInstanceRequest {
-        cluster: Some(cluster.to_owned()),
+        cluster: Some(config.cluster.clone()),
         container_instance_arn: arn,
         total_resources: Some(vec![
             resource("CPU", size.cpu),
@@ -80,9 +76,20 @@ pub fn registration(
             agent_hash: None,
             docker_version: Some("gantry".to_owned()),
         }),
-        attributes: Some(attributes(size, fargate, provider, stated)),
+        attributes: Some(attributes(size, config.fargate, config.capacity_provider.as_deref(), &config.attributes)),
+        platform_devices: platform_devices(&config.cdi),
         ..ecs::RegisterContainerInstanceRequest::default()
     })
+}
+
+/// The GPUs that the host has now, as AWS's agent sends them.
+fn platform_devices(directories: &[PathBuf]) -> Option<Vec<ecs::PlatformDevice>> {
+    let (gpus, problems) = runtime::cdi::gpus(directories);
+    for problem in problems {
+        tracing::warn!("GPUs of this host: {problem}");
+    }
+    let device = |id: String| ecs::PlatformDevice { id, r#type: ecs::PlatformDeviceType::Gpu };
+    (!gpus.is_empty()).then(|| gpus.into_iter().map(device).collect())
 }
 
 fn attributes(

@@ -52,6 +52,8 @@ pub struct AgentConfig {
     pub capacity_provider: Option<String>,
     /// Registries (`host:port`) without TLS, besides those on loopback.
     pub insecure_registries: Vec<String>,
+    /// Directories whose files describe the GPUs of the host.
+    pub cdi: Vec<PathBuf>,
     /// The control plane, with the node's key.
     pub client: Client,
 }
@@ -92,6 +94,7 @@ impl Agent {
                 supervisor_program: "/proc/self/exe".into(),
                 supervisor_args: vec!["supervisor".to_owned()],
                 insecure_registries: config.insecure_registries.clone(),
+                cdi: config.cdi.clone(),
             },
             events,
         );

@@ -19,6 +19,7 @@ pub async fn teardown(data_dir: &DataDir, node_id: &str) -> Result<()> {
         supervisor_program: "/proc/self/exe".into(),
         supervisor_args: vec!["supervisor".to_owned()],
         insecure_registries: Vec::new(),
+        cdi: Vec::new(),
     };
     let runtime = Runtime::open(config, events).await.context("cannot look for tasks")?;
     runtime.recover();

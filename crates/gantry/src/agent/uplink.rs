@@ -93,14 +93,7 @@ fn kept(data_dir: &DataDir, cluster: &str) -> Result<Option<Registration>> {
 }
 
 async fn register(config: &AgentConfig, arn: Option<String>) -> Result<Registration, CallError> {
-    let request = capacity::registration(
-        &config.cluster,
-        arn,
-        config.fargate,
-        config.capacity_provider.as_deref(),
-        &config.attributes,
-    )
-    .map_err(CallError::Unreachable)?;
+    let request = capacity::registration(config, arn).map_err(CallError::Unreachable)?;
     let odd = || CallError::Unreachable(anyhow!("the control plane's answer names no container instance"));
     let ecs::Response::RegisterContainerInstance(answer) = config.client.ecs(request).await? else { return Err(odd()) };
     let instance = answer.container_instance.ok_or_else(odd)?;

@@ -69,6 +69,7 @@ impl NodeVerb {
                 attributes: self.node.attributes(),
                 capacity_provider: self.node.capacity_provider,
                 insecure_registries: self.node.insecure_registry,
+                cdi: self.node.cdi_dir,
                 client: Client::new(&endpoint.url, &endpoint.region, signing_key(&key))?,
             })
             .await?;

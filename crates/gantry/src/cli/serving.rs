@@ -74,6 +74,9 @@ pub struct NodeFlags {
     /// Capacity provider that this host belongs to
     #[arg(long, value_name = "NAME")]
     pub capacity_provider: Option<String>,
+    /// Directory of files that describe this host's GPUs (Container Device Interface); may be given again, the last wins
+    #[arg(long, value_name = "DIR", default_values = ["/etc/cdi", "/var/run/cdi"])]
+    pub cdi_dir: Vec<PathBuf>,
 }
 
 impl NodeFlags {

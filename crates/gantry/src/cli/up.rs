@@ -46,6 +46,7 @@ impl Up {
                 attributes: self.node.attributes(),
                 capacity_provider: self.node.capacity_provider,
                 insecure_registries: self.node.insecure_registry,
+                cdi: self.node.cdi_dir,
                 client: Client::new(&server.endpoint.url, &server.endpoint.region, key)?,
             })
             .await?;

@@ -14,6 +14,7 @@ mod containers;
 mod disks;
 mod failures;
 mod faults;
+mod gpus;
 mod host;
 mod http;
 mod isolation;

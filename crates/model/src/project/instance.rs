@@ -30,11 +30,13 @@ impl State {
                 [&instance.ports, &instance.ports_udp].map(|ports| ports.iter().copied().collect()),
                 free(instance.cpu, 0),
                 free(instance.memory, 0),
+                gpus(instance, instance.gpus.iter().map(|gpu| &**gpu)),
             )),
             remaining_resources: Some(resources(
                 self.reserved_ports(instance),
                 free(instance.cpu, booked.cpu),
                 free(instance.memory, booked.memory),
+                gpus(instance, self.free_gpus(instance)),
             )),
             status: Some(instance.status.as_str().to_owned()),
             agent_connected: Some(instance.connected),
@@ -42,10 +44,25 @@ impl State {
             pending_tasks_count: i32::try_from(booked.pending).ok(),
             attributes: Some(attributes(instance)),
             registered_at: super::time(instance.registered_at),
+            gpu_devices: (!instance.gpus.is_empty()).then(|| self.gpu_devices(instance)),
             attachments: Some(Vec::new()),
             tags: Some(if with_tags { super::tags(&instance.tags) } else { Vec::new() }),
             ..ecs::ContainerInstance::default()
         }
+    }
+
+    /// Each GPU, and whether a container has it.
+    fn gpu_devices(&self, instance: &Instance) -> Vec<ecs::GpuDevice> {
+        let device = |gpu: &str| {
+            let given = self.gpu_holder(instance.id, gpu).is_some();
+            ecs::GpuDevice {
+                gpu_id: Some(gpu.to_owned()),
+                sharing_mode: Some(if given { ecs::GpuSharingMode::Dedicated } else { ecs::GpuSharingMode::Idle }),
+                container_count: Some(i32::from(given)),
+                ..ecs::GpuDevice::default()
+            }
+        };
+        instance.gpus.iter().map(|gpu| device(gpu)).collect()
     }
 
     /// The TCP and the UDP ports that no further task can ask for: the host's and those that tasks asked for. As on AWS
@@ -75,7 +92,12 @@ fn attributes(instance: &Instance) -> Vec<ecs::Attribute> {
     instance.attributes.iter().map(attribute).collect()
 }
 
-fn resources([tcp, udp]: [BTreeSet<u16>; 2], cpu: i32, memory: i32) -> Vec<ecs::Resource> {
+/// Only an instance that has GPUs shows the resource.
+fn gpus<'a>(instance: &Instance, shown: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
+    (!instance.gpus.is_empty()).then(|| shown.map(str::to_owned).collect())
+}
+
+fn resources([tcp, udp]: [BTreeSet<u16>; 2], cpu: i32, memory: i32, gpus: Option<Vec<String>>) -> Vec<ecs::Resource> {
     let integer = |name: &str, value| ecs::Resource {
         name: Some(name.to_owned()),
         r#type: Some("INTEGER".to_owned()),
@@ -84,13 +106,17 @@ fn resources([tcp, udp]: [BTreeSet<u16>; 2], cpu: i32, memory: i32) -> Vec<ecs::
         integer_value: Some(value),
         ..ecs::Resource::default()
     };
-    let set = |name: &str, ports: BTreeSet<u16>| ecs::Resource {
+    let set = |name: &str, members: Vec<String>| ecs::Resource {
         name: Some(name.to_owned()),
         r#type: Some("STRINGSET".to_owned()),
         double_value: Some(0.0),
         long_value: Some(0),
         integer_value: Some(0),
-        string_set_value: Some(ports.iter().map(u16::to_string).collect()),
+        string_set_value: Some(members),
     };
-    vec![integer("CPU", cpu), integer("MEMORY", memory), set("PORTS", tcp), set("PORTS_UDP", udp)]
+    let ports = |ports: BTreeSet<u16>| ports.iter().map(u16::to_string).collect();
+    let mut all =
+        vec![integer("CPU", cpu), integer("MEMORY", memory), set("PORTS", ports(tcp)), set("PORTS_UDP", ports(udp))];
+    all.extend(gpus.map(|ids| set("GPU", ids)));
+    all
 }

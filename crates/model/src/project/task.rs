@@ -102,6 +102,8 @@ impl State {
             reason: container.reason.as_deref().map(str::to_owned),
             network_interfaces: Some(task.eni.iter().map(interface).collect()),
             network_bindings: Some(container.bindings.iter().map(network_binding).collect()),
+            gpu_ids: Some(task.gpus_of(&container.name).iter().map(|gpu| gpu.to_string()).collect())
+                .filter(|ids: &Vec<String>| !ids.is_empty()),
             health_status: Some(health(container.health.unwrap_or(HealthStatus::Unknown))),
             cpu: Some(defined.and_then(|defined| defined.cpu).unwrap_or(0).to_string()),
             memory: defined.and_then(|defined| defined.memory).map(|memory| memory.to_string()),

@@ -58,6 +58,8 @@ pub(crate) struct Keys {
     /// CPU units and MiB, and whether it has been RUNNING; of a task that is not STOPPED.
     booked: Option<(bool, u32, u32)>,
     ports: Vec<HostPort>,
+    /// GPUs that it has; of a task that is not STOPPED.
+    gpus: Vec<Box<str>>,
     /// One that is not gone.
     eni: Option<(EniId, Uuid, u8, Ipv4Addr)>,
     /// Since when and for what.
@@ -69,6 +71,7 @@ impl Keys {
     pub fn of(task: &Task) -> Self {
         let live = task.status != TaskStatus::Stopped;
         let eni = task.eni.as_ref().filter(|eni| eni.status != EniStatus::Deleted);
+        let gpus = task.gpus.as_ref().filter(|_| live);
         let starter = || task.started_by.as_deref().map(starter);
         Self {
             shelf: Shelf::of(task),
@@ -81,6 +84,7 @@ impl Keys {
             group: (task.desired == Desired::Running).then(|| Group::of(task)),
             booked: live.then(|| (task.status.is_running(), task.cpu, task.memory)),
             ports: if live && task.instance.is_some() { task.host_ports().collect() } else { Vec::new() },
+            gpus: gpus.into_iter().flat_map(|gpus| gpus.ids().map(Box::from)).collect(),
             eni: eni.map(|eni: &Eni| (eni.id, eni.attachment, eni.subnet, eni.address)),
             waiting: task.is_waiting().then(|| (task.times.created, task.need())),
             expires: (!live).then_some(task.times.stopped + STOPPED_SHOWN_MS),
@@ -150,6 +154,28 @@ fn count<K: Ord>(
     }
 }
 
+/// The GPUs of an instance and who has them; an instance with none given is not there.
+pub(crate) type GpuHolders = BTreeMap<InstanceId, BTreeMap<Box<str>, TaskId>>;
+
+fn gpus(holders: &mut GpuHolders, id: TaskId, old: Option<&Keys>, new: Option<&Keys>) {
+    let held = |keys: Option<&Keys>| keys.and_then(|keys| Some((keys.instance?, keys.gpus.clone())));
+    let none = |keys: Option<&Keys>| keys.is_none_or(|keys| keys.gpus.is_empty());
+    if (none(old) && none(new)) || held(old) == held(new) {
+        return;
+    }
+    if let Some((instance, gpus)) = held(old)
+        && let Some(given) = holders.get_mut(&instance)
+    {
+        given.retain(|gpu, holder| *holder != id || !gpus.contains(gpu));
+        if given.is_empty() {
+            holders.remove(&instance);
+        }
+    }
+    if let Some((instance, gpus)) = held(new).filter(|(_, gpus)| !gpus.is_empty()) {
+        holders.entry(instance).or_default().extend(gpus.into_iter().map(|gpu| (gpu, id)));
+    }
+}
+
 impl State {
     /// Finds a task under its new keys instead of the old; without new ones it is gone, without old ones it has come.
     pub(super) fn shift(&mut self, id: TaskId, old: Option<&Keys>, new: Option<&Keys>) {
@@ -210,6 +236,7 @@ impl State {
             }
             index.instance_ports.extend(after);
         }
+        gpus(&mut index.instance_gpus, id, old, new);
         let room = |keys: &Keys| Some((keys.instance?, keys.booked?.2));
         let (before, after) = (old.and_then(room), new.and_then(room));
         if before != after {

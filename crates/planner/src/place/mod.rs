@@ -32,6 +32,8 @@ pub struct Ask<'a> {
     pub cpu: u32,
     /// MiB it books.
     pub memory: u32,
+    /// GPUs it takes.
+    pub gpus: u32,
     /// Only this instance (StartTask).
     pub instance: Option<InstanceId>,
     /// Only instances of this capacity provider.
@@ -56,6 +58,7 @@ impl<'a> Ask<'a> {
             launch_type: task.launch_type,
             cpu: task.cpu,
             memory: task.memory,
+            gpus: task.gpu_count(),
             instance: None,
             provider: task.provider.as_deref(),
             subnets,
@@ -177,6 +180,7 @@ impl Iterator for Placer<'_> {
         let slot = &mut self.slots[best];
         slot.room.cpu -= ask.cpu;
         slot.room.memory -= ask.memory;
+        slot.room.gpus -= ask.gpus;
         slot.planned += 1;
         slot.group += 1;
         self.order.count(best, 1);

@@ -168,6 +168,7 @@ impl<'a> Quick<'a> {
         let room = Room {
             cpu: free.cpu.checked_sub(ask.cpu.saturating_mul(special.planned))?,
             memory: free.memory.checked_sub(ask.memory.saturating_mul(special.planned))?,
+            gpus: free.gpus.checked_sub(ask.gpus.saturating_mul(special.planned))?,
         };
         let takes = match special.planned {
             0 => self.rules.takes(instance, room, 0),

@@ -14,6 +14,8 @@ use model::{Millis, TaskId};
 pub(crate) struct Room {
     pub cpu: u32,
     pub memory: u32,
+    /// Counted for those who want any.
+    pub gpus: u32,
 }
 
 /// Takes refusals; says when it has heard enough. A reason is made only for those who want it.
@@ -84,7 +86,8 @@ impl<'a> Rules<'a> {
             LaunchType::Ec2 | LaunchType::External => (instance.cpu, instance.memory),
         };
         let booked = self.state.instance_counts(instance.id);
-        Room { cpu: cpu.saturating_sub(booked.cpu), memory: memory.saturating_sub(booked.memory) }
+        let gpus = if self.ask.gpus == 0 { 0 } else { self.state.free_gpus(instance).count() as u32 };
+        Room { cpu: cpu.saturating_sub(booked.cpu), memory: memory.saturating_sub(booked.memory), gpus }
     }
 
     /// Whether no rule refuses.
@@ -96,8 +99,10 @@ impl<'a> Rules<'a> {
 
     /// Whether an instance that has just been given a task takes another: only what that task has changed is asked.
     pub fn takes_more(&self, instance: &Instance, room: Room, planned: u32) -> bool {
-        let fits = self.ask.cpu <= room.cpu && self.ask.memory <= room.memory && self.ask.needs.ports.is_empty();
-        fits && !self.distinct && (!self.of_tasks || self.takes(instance, room, planned))
+        let fits = self.ask.cpu <= room.cpu && self.ask.memory <= room.memory && self.ask.gpus <= room.gpus;
+        fits && self.ask.needs.ports.is_empty()
+            && !self.distinct
+            && (!self.of_tasks || self.takes(instance, room, planned))
     }
 
     /// Tells `sink` every rule that refuses `instance`, with `planned` tasks of the group more than it has.
@@ -138,6 +143,9 @@ impl<'a> Rules<'a> {
             return true;
         }
         if ask.memory > room.memory && sink.refuse(|| Reason::Memory { needed: ask.memory, free: room.memory }) {
+            return true;
+        }
+        if ask.gpus > room.gpus && sink.refuse(|| Reason::Gpus { needed: ask.gpus, free: room.gpus }) {
             return true;
         }
         for port in &ask.needs.ports {

@@ -39,6 +39,7 @@ fn state(hosts: &[(u32, u32, bool)]) -> State {
             memory: *memory,
             ports: vec![22],
             ports_udp: Vec::new(),
+            gpus: Vec::new(),
             attributes: vec![
                 attribute(ATTRIBUTE_ENI, None),
                 attribute(ATTRIBUTE_POOL, Some("fargate")),
@@ -63,6 +64,7 @@ fn ask(launch_type: LaunchType, cpu: u32, memory: u32) -> Ask<'static> {
         launch_type,
         cpu,
         memory,
+        gpus: 0,
         instance: None,
         provider: None,
         subnets: &[0, 1],
@@ -135,6 +137,7 @@ fn bridged(ports: &[HostPort], bound: &[PortMapping]) -> Task {
         }]),
         eni: None,
         ports: ports.into(),
+        gpus: None,
         protected_until: 0,
         execute_command: false,
         stop: None,
@@ -256,4 +259,51 @@ fn interfaces_are_spread_over_the_zones_of_their_subnets() {
         .map(|(_, a)| a)
         .collect();
     assert_eq!(addresses, [4, 5, 6].map(|n| Ipv4Addr::new(10, 0, 16, n)));
+}
+
+#[test]
+fn tasks_with_gpus_go_where_they_would_go_one_by_one() {
+    use model::gpu::Gpus;
+    use model::placement::{Field, Placement, Resource, Strategy};
+    let instance = || Strategy::Spread(Field::Instance { host: false });
+    let chains =
+        [vec![], vec![Strategy::Binpack(Resource::Memory)], vec![instance()], vec![Strategy::zones(), instance()]];
+    for chain in chains {
+        let mut state = fleet(30);
+        let mut all = 0;
+        for n in 0..30u8 {
+            let mut host = state.instances.get(&InstanceId([n; 16])).unwrap().clone();
+            host.gpus = (0..n % 4).map(|gpu| format!("GPU-{n}-{gpu}").into()).collect();
+            all += host.gpus.len() / 2;
+            state.apply(&Change::InstanceRegistered(Box::new(host)));
+        }
+        let placement = Placement { constraints: Vec::new(), strategy: chain };
+        let group = Group::Named("web".into());
+        let asked = Ask { subnets: &[], gpus: 2, placement: &placement, group, ..ask(LaunchType::Ec2, 10, 10) };
+        let before = state.clone();
+        let together: Vec<InstanceId> = Placer::new(&before, 0, &asked).map(|place| place.instance).collect();
+        let mut one_by_one = Vec::new();
+        while let Ok(place) = place(&state, 0, &asked) {
+            let few: Vec<Place> = Placer::new(&state, 0, &asked).take(4).collect();
+            assert_eq!(places(&state, 0, &asked, 4), few, "{placement:?}");
+            one_by_one.push(place.instance);
+            let mut gpus = Gpus::of(&[1, 1]).unwrap();
+            gpus.give(state.free_gpus(&state.instances[&place.instance]));
+            assert_eq!(gpus.ids().count(), 2);
+            let id = TaskId((one_by_one.len() as u128).to_be_bytes());
+            let (instance, group) = (Some(place.instance), Some("web".into()));
+            let task = Task { id, group, instance, cpu: 10, memory: 10, gpus: Some(gpus), ..bridged(&[], &[]) };
+            state.apply(&Change::TaskAccepted(Box::new(task)));
+            assert_eq!(model::audit::audit(&state).iter().filter(|v| v.invariant.contains("GPU")).count(), 0);
+        }
+        assert_eq!((&together, together.len()), (&one_by_one, all), "{placement:?}");
+        let why = why(&state, 0, &asked);
+        assert_eq!(why.code(), "RESOURCE:GPU");
+        assert!(why.summary().starts_with("needs 2 GPUs; of 30 instances the best of them, "), "{}", why.summary());
+        // All are free again when their tasks are gone.
+        for n in 1..=one_by_one.len() {
+            state.apply(&Change::TaskForgotten(TaskId((n as u128).to_be_bytes())));
+        }
+        assert_eq!(Placer::new(&state, 0, &asked).count(), all);
+    }
 }

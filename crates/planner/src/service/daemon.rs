@@ -53,7 +53,7 @@ fn hosts(state: &State, service: &Service, acting: Option<u64>, now: Millis) -> 
     let lacks_only_room = |reason: &Reason| match reason {
         Reason::NoInstances | Reason::NotActive | Reason::Attribute { .. } | Reason::MemberOf { .. } => false,
         Reason::AgentDisconnected | Reason::DistinctInstance | Reason::Addresses => true,
-        Reason::Cpu { .. } | Reason::Memory { .. } | Reason::Port { .. } => true,
+        Reason::Cpu { .. } | Reason::Memory { .. } | Reason::Port { .. } | Reason::Gpus { .. } => true,
     };
     let fitting = verdicts(state, now, &ask).into_iter().filter(|verdict| verdict.reasons.iter().all(lacks_only_room));
     // An agent that never came may never come: its host is another one's by now.

@@ -72,6 +72,7 @@ fn ask<'a>(service: &'a Service, definition: &'a TaskDefinition) -> Ask<'a> {
         launch_type: service.launch_type,
         cpu: definition.needs.cpu,
         memory: definition.needs.memory,
+        gpus: model::gpu::sum(&definition.needs.gpus()),
         instance: None,
         provider: None,
         subnets: &service.subnets,

@@ -1,6 +1,6 @@
 //! Limits of groups, written for whichever version has the controller. Never reads usage.
 
-use super::{CgroupError, Cgroups, Hierarchy, devices, write};
+use super::{CgroupError, Cgroups, DeviceRule, Hierarchy, devices, write};
 use node::hands::{ContainerSpec, TaskLimits};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const PERIOD_US: u64 = 100_000;
 const QUOTA_US_MIN: u64 = 1_000;
 
 /// What one container's group is held to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerLimits {
     /// Hard limit in bytes; swap is not given on top.
     pub memory: Option<u64>,
@@ -23,6 +23,8 @@ pub struct ContainerLimits {
     pub cpu_shares: Option<u32>,
     /// Every device may be used.
     pub all_devices: bool,
+    /// What may be opened besides what every container may.
+    pub devices: Vec<DeviceRule>,
 }
 
 impl From<&ContainerSpec> for ContainerLimits {
@@ -32,6 +34,7 @@ impl From<&ContainerSpec> for ContainerLimits {
             reservation: spec.memory_reservation_bytes,
             cpu_shares: spec.cpu_shares,
             all_devices: spec.privileged,
+            devices: Vec::new(),
         }
     }
 }
@@ -72,12 +75,12 @@ impl Cgroups {
                 shares(hierarchy, &group, units)?;
             }
             if hierarchy.has("devices") && !limits.all_devices {
-                devices::allow_default_v1(&group)?;
+                devices::allow_v1(&group, &limits.devices)?;
             }
         }
         if self.is_unified() && !limits.all_devices {
             for hierarchy in &self.hierarchies {
-                devices::allow_default_v2(&hierarchy.group(path))?;
+                devices::allow_v2(&hierarchy.group(path), &limits.devices)?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ mod limit;
 mod mounts;
 mod usage;
 
+pub use devices::DeviceRule;
 pub use limit::{ContainerLimits, PIDS_MAX};
 pub use usage::Usage;
 

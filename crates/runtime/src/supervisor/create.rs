@@ -5,6 +5,7 @@
 //! The forked process is in the container's cgroups before libcontainer runs, so that everything born from it is in
 //! there from the start. The one for a task's first container waits there since before there was a task (see `maker`).
 
+use super::devices::{self, Devices};
 use super::executor::{self, Program};
 use super::failure::{Failure, chain};
 use super::notes::Notes;
@@ -96,7 +97,8 @@ fn say(tell: &OwnedFd, progress: &Progress) {
 
 fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &OwnedFd) -> Result<(), Failure> {
     let Start { spec: wanted, image, .. } = &job.start;
-    confine(tools, job)?;
+    let devices = devices::resolve(&job.start.edits)?;
+    confine(tools, job, &devices)?;
     let network = open_network(tools, job)?;
     let root = Rootfs::mount(&Pieces {
         layers: &job.start.layers,
@@ -113,6 +115,7 @@ fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &
         image,
         user: &user,
         host: tools.host,
+        devices: &devices,
         root: root.path(),
         volumes: &job.start.volumes,
         network: &PathBuf::from(format!("/proc/self/fd/{}", network.as_raw_fd())),
@@ -147,9 +150,9 @@ fn create(tools: &Tools<'_>, job: &Job, output: OwnedFd, error: OwnedFd, tell: &
 }
 
 /// Into the container's limits, with what is born from here.
-fn confine(tools: &Tools<'_>, job: &Job) -> Result<(), Failure> {
+fn confine(tools: &Tools<'_>, job: &Job, devices: &Devices<'_>) -> Result<(), Failure> {
     let failed = |error: crate::cgroup::CgroupError| Failure::because("cgroup", &error);
-    let limits = ContainerLimits::from(&job.start.spec);
+    let limits = ContainerLimits { devices: devices.rules(), ..ContainerLimits::from(&job.start.spec) };
     tools.cgroups.limit_container(&job.group, &limits).map_err(failed)?;
     if !tools.cgroups.is_in(&job.group) {
         tools.cgroups.enter(&job.group, std::process::id()).map_err(failed)?;

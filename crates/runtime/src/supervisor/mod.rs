@@ -11,6 +11,7 @@
 mod checks;
 mod connection;
 mod create;
+mod devices;
 mod exec;
 mod executor;
 mod failure;

@@ -4,6 +4,7 @@
 //! A connection begins with the supervisor's [`Report::State`]. A node that finds a version it does not know can still
 //! end the supervisor: [`Order::End`] keeps its meaning for ever.
 
+use crate::cdi::Edits;
 use node::hands::{ContainerSpec, Exit, FoundContainer, TaskKey, TaskLimits};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -64,6 +65,9 @@ pub(crate) struct Start {
     /// Where the task's own volumes are.
     #[serde(default)]
     pub(crate) volumes: PathBuf,
+    /// What the GPUs that it gets do to it.
+    #[serde(default)]
+    pub(crate) edits: Edits,
 }
 
 /// The part of an image's configuration that a container is made of.

@@ -1,6 +1,7 @@
 //! Builds the OCI runtime specification of one container from what the node decided, what the image says and what the
 //! host can do. Pure: numbers, names and paths in, a JSON document or a reason out.
 
+use super::devices::Devices;
 use super::failure::Failure;
 use super::protocol::ImageConfig;
 use super::seccomp;
@@ -89,6 +90,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) image: &'a ImageConfig,
     pub(crate) user: &'a User,
     pub(crate) host: &'a Host,
+    /// What it gets of the host's devices.
+    pub(crate) devices: &'a Devices<'a>,
     /// The mounted root file system.
     pub(crate) root: &'a Path,
     /// Where the task's own volumes are.
@@ -123,25 +126,35 @@ pub(crate) fn build(setup: &Setup<'_>) -> Result<Value, Failure> {
     if !spec.sysctls.is_empty() {
         linux["sysctl"] = spec.sysctls.iter().cloned().collect::<BTreeMap<_, _>>().into_iter().collect();
     }
-    Ok(json!({
+    let nodes = setup.devices.nodes();
+    if !nodes.is_empty() {
+        linux["devices"] = json!(nodes);
+    }
+    let mut document = json!({
         "ociVersion": "1.0.2",
         "root": { "path": setup.root, "readonly": spec.read_only_root },
         "hostname": spec.host_name.as_deref().unwrap_or("localhost"),
         "mounts": mounts(setup)?,
         "process": process(setup, &capabilities)?,
         "linux": linux,
-    }))
+    });
+    if let Some(hooks) = setup.devices.hooks() {
+        document["hooks"] = hooks;
+    }
+    Ok(document)
 }
 
 fn process(setup: &Setup<'_>, capabilities: &BTreeSet<String>) -> Result<Value, Failure> {
     let (spec, user) = (setup.spec, setup.user);
     // Like Docker: other users than root begin without capabilities, and cannot gain any.
     let held: BTreeSet<&String> = if user.uid == 0 { capabilities.iter().collect() } else { BTreeSet::new() };
+    let more = setup.devices.groups().iter().filter(|gid| !user.groups.contains(gid));
+    let groups: Vec<u32> = user.groups.iter().chain(more).copied().collect();
     let mut process = json!({
         "args": arguments(spec, setup.image)?,
         "env": environment(setup),
         "cwd": working_directory(spec, setup.image),
-        "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
+        "user": { "uid": user.uid, "gid": user.gid, "additionalGids": groups },
         "capabilities": {
             "bounding": capabilities, "effective": held, "permitted": held,
             "inheritable": [], "ambient": [],
@@ -174,14 +187,15 @@ pub(crate) fn arguments(spec: &ContainerSpec, image: &ImageConfig) -> Result<Vec
     Ok(arguments)
 }
 
-/// The image's variables, then the task's, the last of a name winning in the first one's place.
+/// The image's variables, then those of its devices, then the task's, the last of a name winning in the first one's place.
 fn environment(setup: &Setup<'_>) -> Vec<String> {
     let mut variables: Vec<(String, String)> = vec![("PATH".into(), PATH_DEFAULT.into())];
     if let Some(name) = &setup.spec.host_name {
         variables.push(("HOSTNAME".into(), name.clone()));
     }
     variables.push(("HOME".into(), setup.user.home.clone()));
-    let image = setup.image.environment.iter().map(|text| match text.split_once('=') {
+    let given = setup.image.environment.iter().chain(setup.devices.variables());
+    let image = given.map(|text| match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), value.to_owned()),
         None => (text.clone(), String::new()),
     });
@@ -322,6 +336,7 @@ fn mounts(setup: &Setup<'_>) -> Result<Vec<Value>, Failure> {
             "destination": wanted.path, "type": "bind", "source": source, "options": ["rbind", "rprivate", access],
         }));
     }
+    mounts.extend(setup.devices.mounts());
     Ok(mounts)
 }
 

@@ -18,6 +18,7 @@ fn built(spec: &ContainerSpec, image: &ImageConfig, uid: u32) -> Result<Value, F
         image,
         user: &user(uid),
         host: &host(),
+        devices: &Devices::default(),
         root: Path::new("/r"),
         volumes: Path::new("/volumes"),
         network: Path::new("/n"),

@@ -80,6 +80,7 @@ impl World {
             supervisor_program: env!("CARGO_BIN_EXE_gantry-supervisor").into(),
             supervisor_args: Vec::new(),
             insecure_registries: Vec::new(),
+            cdi: Vec::new(),
         };
         self.events = events;
         self.seen.clear();
