@@ -179,9 +179,9 @@ pub fn start(mut store: Store, config: control::Config, clock: Clock) -> Result<
     }
     let (failed, settled) = (core.clone(), Arc::new(AtomicU64::new(0)));
     let told = settled.clone();
-    std::thread::Builder::new()
-        .name("store".into())
-        .spawn(move || Keeper { store, clock, failed, settled: told, void: None, timed: HashMap::new() }.run(&rounds))?;
+    std::thread::Builder::new().name("store".into()).spawn(move || {
+        Keeper { store, clock, failed, settled: told, void: None, timed: HashMap::new() }.run(&rounds)
+    })?;
     let ids = Ids::from_entropy(crate::data_dir::random()?);
     let control = Control::new(clock.now(), config, state, index, ids);
     let decider = Decider {
