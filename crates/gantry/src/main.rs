@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Some("supervisor") => agent::hidden::supervisor(rest(arguments)),
         Some("resolver") => agent::hidden::resolver(rest(arguments)),
         _ => {
+            runtime::memory::few_arenas();
             heap::give_back_in_background();
             cli::main()
         }

@@ -11,6 +11,7 @@ mod hands;
 mod identity;
 pub mod image;
 mod link;
+pub mod memory;
 pub mod output;
 mod pidfd;
 mod place;

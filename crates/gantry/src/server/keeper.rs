@@ -21,6 +21,8 @@ use wire::{Fault, gantry};
 
 /// The store rests when nothing came for this long.
 const REST: Duration = Duration::from_millis(500);
+/// And after this longer rest, memory is given back that a burst has left.
+const LONG_REST: Duration = Duration::from_secs(5);
 /// Starts whose time is being taken.
 const TIMED_MAX: usize = 4096;
 
@@ -71,16 +73,24 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn run(mut self, rounds: &Receiver<ToStore>) {
-        // How long until it is one; none: everything that is done in one has been.
+        // How long the next rest may be; none: everything that is done in one has been.
         let mut rest = None;
         loop {
             let patience = rest.unwrap_or(Duration::from_secs(3600));
             let first = match rounds.recv_timeout(patience) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    if rest.take().is_some() {
-                        self.store.rest(self.clock.now());
-                    }
+                    rest = match rest {
+                        Some(REST) => {
+                            self.store.rest(self.clock.now());
+                            Some(LONG_REST)
+                        }
+                        Some(_) => {
+                            runtime::memory::give_back();
+                            None
+                        }
+                        None => None,
+                    };
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
