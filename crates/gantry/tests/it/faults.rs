@@ -29,8 +29,10 @@ fn spoiled(words: &str, spoil: impl FnOnce(&Path)) -> (bool, String) {
     gantry.kill("up");
     spoil(&gantry.data_dir().join("tasks").join(id(&tasks[0])));
     gantry.start("up");
-    let log = gantry.log("up");
-    let line = log.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words:?} in {log}"));
+    let line = eventually("word of what is spoiled", PATIENCE, || {
+        let log = gantry.log("up");
+        log.lines().find(|line| line.contains(words)).map(str::to_owned).ok_or(log)
+    });
     assert!(line.contains(&id(&tasks[0])), "which task: {line}");
     let settled = eventually("task that settled", PATIENCE, || {
         let seen = gantry.describe(&tasks[0]);

@@ -1,5 +1,5 @@
-//! Which devices a container may open: the list of Docker, and what it is given besides. Version 1 has files for it, version 2 a small kernel program
-//! attached to the group. Never looks at a device node.
+//! Which devices a container may open: the list of Docker, and what it is given besides. Version 1 has files for it, version 2 a
+//! small kernel program attached to the group. Never looks at a device node.
 
 use super::{CgroupError, write};
 use std::fs::File;
