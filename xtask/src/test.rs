@@ -28,6 +28,9 @@ pub struct Arguments {
     rest: Vec<String>,
 }
 
+/// What limits of time in the tests are multiplied with.
+pub const SLOWNESS: &str = "GANTRY_TEST_SLOWNESS";
+
 /// A test program.
 pub struct Group {
     /// The crate's name, and the program's where that differs.
@@ -49,7 +52,9 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     packages::ensure(&[packages::TO_BUILD, packages::TO_TEST].concat())?;
     let target = target()?;
     let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| name.contains(only));
-    let mut environment = vec![("GANTRY_TEST_REGISTRY", registry(&target)?)];
+    // How long something may take, for tests that share two cores and a disk with others; the benchmark says how long it takes.
+    let slowness = std::env::var_os(SLOWNESS).unwrap_or_else(|| "4".into());
+    let mut environment = vec![("GANTRY_TEST_REGISTRY", registry(&target)?), (SLOWNESS, slowness.into())];
     if wanted(WHOLE) {
         run(&mut cargo(&["build", "--release", "--package", "gantry"]))?;
         environment.extend(for_the_whole(&target)?);

@@ -488,8 +488,9 @@ impl State {
             return None;
         }
         let (one, two) = (format!("{:#?}", self.index), format!("{:#?}", other.index));
-        let lines = one.lines().zip(two.lines()).enumerate();
-        let (number, (line, differs)) = lines.into_iter().find(|(_, (one, two))| one != two)?;
+        let mut lines = one.lines().zip(two.lines()).enumerate();
+        let found = lines.find(|(_, (one, two))| one != two);
+        let Some((number, (line, differs))) = found else { return Some("they differ and look the same".to_owned()) };
         // The index is the last line before that is indented once.
         let name = one.lines().take(number + 1).filter(|line| !line.starts_with("     ")).last().unwrap_or_default();
         Some(format!("{}: {} instead of {}", name.trim(), differs.trim(), line.trim()))

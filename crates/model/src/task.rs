@@ -10,14 +10,16 @@
 
 use crate::Millis;
 use crate::cluster::Tag;
+pub use crate::eni::{Eni, EniStatus};
 use crate::gpu::Gpus;
 pub use crate::health::HealthStatus;
-use crate::ids::{ClusterId, EniId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
+use crate::ids::{ClusterId, InstanceId, RevisionId, ServiceId, TaskId, Uuid};
 use crate::placement::Placement;
 use crate::port::{HostPort, PortMapping};
+pub use crate::report::{ContainerReport, TaskReport};
+pub use crate::timeline::{Phase, Times};
 use crate::waiting::Waiting;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
 
 /// The ladder; the order of the variants is the order of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -195,118 +197,6 @@ pub struct Container {
     pub health: Option<HealthStatus>,
 }
 
-/// A task's network interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Eni {
-    /// `eni-…`.
-    pub id: EniId,
-    /// The attachment that carries it.
-    pub attachment: Uuid,
-    /// Position of its subnet in the VPC.
-    pub subnet: u8,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its link-layer address.
-    pub mac: [u8; 6],
-    /// Where it stands.
-    pub status: EniStatus,
-}
-
-/// The ladder of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum EniStatus {
-    /// Planned.
-    Precreated,
-    /// The node has it.
-    Attached,
-    /// Gone; its address is free.
-    Deleted,
-}
-
-impl EniStatus {
-    /// AWS's word for the attachment.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Precreated => "PRECREATED",
-            Self::Attached => "ATTACHED",
-            Self::Deleted => "DELETED",
-        }
-    }
-}
-
-/// When things happened; zero: not yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Times {
-    /// Accepted.
-    pub created: Millis,
-    /// The node first reported on it.
-    pub connectivity: Millis,
-    /// The first image pull began (the node's clock).
-    pub pull_started: Millis,
-    /// The last image pull ended (the node's clock).
-    pub pull_stopped: Millis,
-    /// RUNNING.
-    pub started: Millis,
-    /// Desired STOPPED.
-    pub stopping: Millis,
-    /// The last essential container ended (the node's clock).
-    pub execution_stopped: Millis,
-    /// STOPPED.
-    pub stopped: Millis,
-}
-
-/// The phases of a start, in order; what `gantry timeline` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Phase {
-    /// RunTask accepted it.
-    Accepted,
-    /// An instance and an address were found.
-    Placed,
-    /// Its namespace and interface are up (the node's clock, as the next three).
-    NetworkReady,
-    /// All images are unpacked.
-    ImageReady,
-    /// All containers are created.
-    Created,
-    /// All containers have started.
-    Started,
-    /// The control plane knows.
-    Running,
-}
-
-impl Phase {
-    /// All, in order.
-    pub const ALL: [Self; 7] = [
-        Self::Accepted,
-        Self::Placed,
-        Self::NetworkReady,
-        Self::ImageReady,
-        Self::Created,
-        Self::Started,
-        Self::Running,
-    ];
-
-    /// The name shown and sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Placed => "placed",
-            Self::NetworkReady => "network ready",
-            Self::ImageReady => "image ready",
-            Self::Created => "created",
-            Self::Started => "started",
-            Self::Running => "running",
-        }
-    }
-
-    /// From the name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
-    }
-}
-
 /// A task's place in a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
@@ -388,60 +278,6 @@ pub struct Task {
     pub phases: [Millis; 7],
     /// Raised by each change.
     pub version: u64,
-}
-
-/// What a node says of a task, freed of the wire's shape.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskReport {
-    /// The task as a whole; `None`: nothing is said of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<ContainerStatus>,
-    /// Why the node stopped it, if not for a container.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Box<str>>,
-    /// Its interface is up.
-    #[serde(default)]
-    pub attached: bool,
-    /// What is new of its containers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub containers: Vec<ContainerReport>,
-    /// Zero: not said.
-    #[serde(default)]
-    pub pull_started: Millis,
-    /// Zero: not said.
-    #[serde(default)]
-    pub pull_stopped: Millis,
-    /// Zero: not said.
-    #[serde(default)]
-    pub execution_stopped: Millis,
-    /// When phases were reached.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub phases: Vec<(Phase, Millis)>,
-}
-
-/// What a node says of a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContainerReport {
-    /// Its name.
-    pub name: Box<str>,
-    /// Where it stands; `None`: nothing is said of that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<ContainerStatus>,
-    /// See `Container`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub runtime_id: Option<Box<str>>,
-    /// See `Container`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_digest: Option<Box<str>>,
-    /// See `Container`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// See `Container`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Box<str>>,
-    /// See `Container`; empty: nothing is said of them.
-    #[serde(default, skip_serializing_if = "<[PortMapping]>::is_empty")]
-    pub bindings: Box<[PortMapping]>,
 }
 
 impl Task {
@@ -616,7 +452,8 @@ fn first(field: &mut Millis, value: Millis) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ids::Ids;
+    use crate::ids::{EniId, Ids};
+    use std::net::Ipv4Addr;
 
     pub(crate) fn plain_task() -> Task {
         let mut ids = Ids::seeded(1);

@@ -6,7 +6,7 @@ mod machine;
 mod tree;
 
 use crate::command::{cargo, is_root, run, target};
-use crate::test::{Group, groups, registry};
+use crate::test::{Group, SLOWNESS, groups, registry};
 use crate::{images, packages};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -87,7 +87,7 @@ fn contents(target: &Path, tests: &[(&Group, Vec<String>)]) -> Result<tree::Cont
     let mut files = vec![gantry.clone(), registry.clone(), images.join("busybox.tar"), images.join("nginx.tar")];
     files.extend(supervisor.exists().then_some(supervisor));
     let mut script = format!(
-        "export GANTRY_TEST_SLOWNESS=10 GANTRY_BIN={} GANTRY_TEST_IMAGES={} GANTRY_TEST_REGISTRY={} RUST_BACKTRACE=0\n",
+        "export {SLOWNESS}=10 GANTRY_BIN={} GANTRY_TEST_IMAGES={} GANTRY_TEST_REGISTRY={} RUST_BACKTRACE=0\n",
         quoted(&gantry.to_string_lossy()),
         quoted(&images.to_string_lossy()),
         quoted(&registry.to_string_lossy())

@@ -10,7 +10,7 @@ logs, ecs, ec2 = boto3.client("logs"), boto3.client("ecs"), boto3.client("ec2")
 
 def eventually(what, look):
     """What `look` sees once it sees something."""
-    until = time.time() + 20
+    until = time.time() + 60
     while time.time() < until:
         if seen := look():
             return seen

@@ -110,7 +110,7 @@ while True:
     now = {task["taskArn"] for task in tasks() if task["lastStatus"] == "RUNNING"}
     if len(now) == 2 and victim["taskArn"] not in now:
         break
-    assert time.monotonic() - began < 5, tasks()
+    assert time.monotonic() - began < 30, tasks()
     time.sleep(0.005)
 print(f"killed to RUNNING again, as a client sees it: {(time.monotonic() - began) * 1000:.0f} ms")
 ended = ecs.describe_tasks(tasks=[victim["taskArn"]])["tasks"][0]
@@ -138,7 +138,7 @@ while True:
     assert load.healthy, seen
     if len(seen["deployments"]) == 1:
         break
-    assert time.monotonic() - began < 30, seen
+    assert time.monotonic() - began < 60, seen
     time.sleep(0.05)
 load.over = True
 load.join()

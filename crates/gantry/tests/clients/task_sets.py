@@ -21,7 +21,7 @@ def register(tag):
     )
 
 
-def until(what, true, seconds=30):
+def until(what, true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s: {what}; {sets()}"

@@ -4,7 +4,7 @@
 use crate::clients::{environment, python};
 use crate::http::exchange;
 use crate::tasks::{id, shell};
-use crate::world::{Gantry, PATIENCE, eventually, fault};
+use crate::world::{Gantry, PATIENCE, eventually, fault, patient};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -301,7 +301,10 @@ fn gantry_logs_shows_tasks_and_services() {
         .take(6)
         .map(|line| line.expect("a line"))
         .collect();
-    assert!(begun.elapsed() < Duration::from_secs(5) && lines.iter().all(|line| line.contains("/main ")), "{lines:?}");
+    assert!(
+        begun.elapsed() < patient(Duration::from_secs(5)) && lines.iter().all(|line| line.contains("/main ")),
+        "{lines:?}"
+    );
     follow.kill().expect("kill");
     follow.wait().expect("wait");
     gantry.ecs("DeleteService", json!({"service": "many", "force": true}));

@@ -2,10 +2,10 @@
 
 use crate::faults::serve;
 use crate::tasks::{WAIT, shell};
-use crate::world::Gantry;
+use crate::world::{Gantry, patient};
 use std::fs;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs a server that must fail at once; what it said.
 fn fails(gantry: &Gantry, arguments: &[&str]) -> String {
@@ -13,7 +13,7 @@ fn fails(gantry: &Gantry, arguments: &[&str]) -> String {
     let done = gantry.cli(arguments);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success(), "{arguments:?} succeeded: {said}");
-    assert!(begun.elapsed().as_secs() < 5, "at once, not after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < patient(Duration::from_secs(5)), "at once, not after {:?}", begun.elapsed());
     assert!(!said.contains("panicked"), "{said}");
     let last = said.lines().last().unwrap_or_default().to_owned();
     assert!(last.starts_with("gantry: "), "{said}");
@@ -84,7 +84,11 @@ fn region_and_account_are_fixed_at_the_first_start() {
 /// SIGTERM to the server is not the end of the tasks, and `down` without --purge keeps the state.
 #[test]
 fn tasks_outlive_a_gentle_stop_and_end_with_down() {
-    let mut gantry = Gantry::up();
+    let mut gantry = Gantry::new();
+    // After `down` its range is anybody's: one that no other test chooses.
+    gantry.node_flags = vec!["--vpc-cidr", "10.213.0.0/16"];
+    gantry.start("up");
+    gantry.load("busybox");
     let task = gantry.task("steady", &[shell("main", WAIT)]);
     gantry.listening(&task);
     let before = gantry.processes(&task);
@@ -113,5 +117,5 @@ fn down_does_not_wait_for_what_a_service_starts_anew() {
     gantry.listening(&task);
     let begun = Instant::now();
     gantry.take_down();
-    assert!(begun.elapsed().as_secs() < 10, "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < patient(Duration::from_secs(10)), "it took {:?}", begun.elapsed());
 }

@@ -41,7 +41,7 @@ pub fn image(name: &str) -> PathBuf {
     told("GANTRY_TEST_IMAGES").join(format!("{name}.tar"))
 }
 
-/// A limit of time, longer where the machine is emulated and says so.
+/// A limit of time, longer on a machine that is emulated or shared and says so.
 pub fn patient(limit: Duration) -> Duration {
     let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
     limit * slowness.unwrap_or(1)

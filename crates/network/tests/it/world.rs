@@ -241,7 +241,7 @@ pub fn ping(address: Ipv4Addr) -> bool {
     received.is_ok() && answer[0] == 0 && answer[8..14] == *b"gantry"
 }
 
-/// A limit of time, longer where the machine is emulated and says so.
+/// A limit of time, longer on a machine that is emulated or shared and says so.
 pub fn patient(limit: Duration) -> Duration {
     let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
     limit * slowness.unwrap_or(1)

@@ -156,9 +156,12 @@ fn files(directory: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
     let specification = |path: &PathBuf| {
         path.extension().is_some_and(|extension| ["json", "yaml", "yml"].iter().any(|e| extension == *e))
     };
-    let mut paths: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(specification).take(FILES_MAX).collect();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(specification).collect();
     paths.sort();
+    if paths.len() > FILES_MAX {
+        problems.push(format!("{}: of {} files the first {FILES_MAX} are read", directory.display(), paths.len()));
+        paths.truncate(FILES_MAX);
+    }
     paths
 }
 
@@ -177,7 +180,8 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Letters, digits, and between them dashes, underscores, dots and colons.
+/// Letters, digits, and between them dashes, underscores, dots and colons: what the control plane takes for a name too, so
+/// that one odd device does not keep a host from being registered.
 fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let ends = [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric));

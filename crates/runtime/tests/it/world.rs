@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const PATIENCE: Duration = Duration::from_secs(30);
 static NODES: AtomicU32 = AtomicU32::new(0);
 
-/// A limit of time, longer where the machine is emulated and says so.
+/// A limit of time, longer on a machine that is emulated or shared and says so.
 pub fn patient(limit: Duration) -> Duration {
     let slowness = std::env::var("GANTRY_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok());
     limit * slowness.unwrap_or(1)
