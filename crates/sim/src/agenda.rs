@@ -44,6 +44,8 @@ pub(crate) enum Event {
     HostSays { agent: usize, life: u32, event: HostEvent },
     /// A client does something.
     ClientTurn { client: usize },
+    /// The keeper does something.
+    KeeperTurn,
     /// Something goes wrong.
     Fault(Fault),
     /// A partition ends.

@@ -230,7 +230,7 @@ impl World {
         }
         let answer = match reply {
             Reply::Answer(answer) => *answer,
-            Reply::Lost => return self.agent_retries(agent),
+            Reply::Lost | Reply::Any(_) => return self.agent_retries(agent),
         };
         match answer {
             Ok(ecs::Response::RegisterContainerInstance(response)) => {
@@ -332,7 +332,7 @@ impl World {
                 Err(fault) if fault.code == "InvalidParameterException" => Outcome::Unknown,
                 Err(_) => Outcome::Failed,
             },
-            Reply::Lost => Outcome::Failed,
+            Reply::Lost | Reply::Any(_) => Outcome::Failed,
         };
         node.handle_outcome(now, task, outcome);
         self.note(format!("node-{agent} learns that its report on {} is {outcome:?}", self.trace.name(task.as_str())));

@@ -122,7 +122,7 @@ impl World {
             self.clients.all[client].again = Some((**request).clone());
         }
         let heard = match &reply {
-            Reply::Lost => "nothing".to_owned(),
+            Reply::Lost | Reply::Any(_) => "nothing".to_owned(),
             Reply::Answer(answer) => match &**answer {
                 Ok(_) => "yes".to_owned(),
                 Err(fault) => fault.code.to_string(),
@@ -130,7 +130,7 @@ impl World {
         };
         self.note(format!("client-{client} hears {heard} to {}", asked.request.operation()));
         match reply {
-            Reply::Lost => self.clients.all[client].list = None,
+            Reply::Lost | Reply::Any(_) => self.clients.all[client].list = None,
             Reply::Answer(answer) => {
                 self.client_turns_page(client, &answer);
                 self.judge(&asked, *answer);

@@ -33,6 +33,7 @@ impl World {
         self.note("healing begins".to_owned());
         self.weather = Weather::calm();
         self.clients.active = false;
+        self.keeper.rest();
         let partitioned: Vec<(usize, u64)> = self.wires.partitioned.iter().map(|(a, p)| (*a, *p)).collect();
         partitioned.into_iter().for_each(|(agent, partition)| self.reunite(agent, partition));
         self.agenda.plan(self.now + 1000, Event::PlaneStart);
@@ -55,8 +56,9 @@ impl World {
             }
         }
         self.note("everything has come right".to_owned());
+        self.keeper_reads_all();
         self.run_until(self.now + STAYS_MS);
-        if let Some(unfinished) = self.unfinished() {
+        if let Some(unfinished) = self.unfinished().or_else(|| self.unread()) {
             self.fail("what has come right stays right", unfinished);
         }
         if self.broken.is_none() && self.seed % 3 == 1 && self.agents.len() > 1 {

@@ -22,6 +22,7 @@ mod fleet;
 mod hands;
 mod healing;
 mod host;
+mod keeper;
 mod operations;
 mod oracle;
 mod plane;
@@ -154,6 +155,7 @@ fn phases(world: &mut World, shape: &mut Stream) {
         world.agenda.plan(START + shape.below(2_000), Event::NodeStart { agent });
     }
     world.clients_begin(shape.between((1, 6)) as usize);
+    world.keeper_begins();
     world.faults_begin();
     world.run_until(START + shape.between((60_000, 300_000)));
     if world.broken.is_none() {

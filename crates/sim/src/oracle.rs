@@ -69,6 +69,12 @@ impl Oracle {
         self.tasks.iter().filter(|(_, seen)| seen.stop_acknowledged).map(|(arn, _)| arn.as_str())
     }
 
+    /// Whether anybody was told before then that a task is STOPPED.
+    pub fn was_stopped_before(&self, arn: &str, sent: u64) -> bool {
+        let stopped = STATUSES.len() - 1;
+        self.tasks.get(arn).is_some_and(|seen| seen.steps.iter().any(|(at, rank)| *at <= sent && *rank == stopped))
+    }
+
     /// Tasks that anybody was told of.
     pub fn tasks(&self) -> impl Iterator<Item = &str> {
         self.tasks.keys().map(String::as_str)

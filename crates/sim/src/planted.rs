@@ -13,8 +13,8 @@ use model::task_set::TaskSetStatus;
 use model::{Millis, TaskId};
 use std::fmt;
 use std::str::FromStr;
-use wire::ecs;
 use wire::http::Call;
+use wire::{ecs, ssm};
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,15 @@ pub enum Planted {
     OneZone,
     /// A task that evens out zones is taken for RUNNING as soon as it has a place.
     HastyBalance,
+    /// A parameter gets another value than was put.
+    WrongParameter,
+    /// A tag that is taken off is there still.
+    StickyTag,
 }
 
 impl Planted {
     /// All, with their names on the command line.
-    pub const ALL: [(Self, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::EarlyRoom, "early-room"),
         (Self::LostStop, "lost-stop"),
         (Self::DoubleStart, "double-start"),
@@ -75,6 +79,8 @@ impl Planted {
         (Self::UndeadSet, "undead-set"),
         (Self::OneZone, "one-zone"),
         (Self::HastyBalance, "hasty-balance"),
+        (Self::WrongParameter, "wrong-parameter"),
+        (Self::StickyTag, "sticky-tag"),
     ];
 }
 
@@ -251,6 +257,9 @@ impl World {
             {
                 (create.scheduling_strategy, create.desired_count) = (None, Some(1));
             }
+            ecs::Request::UntagResource(request) if self.has(Planted::StickyTag) => {
+                request.tag_keys = vec!["nothing".to_owned()];
+            }
             ecs::Request::SubmitTaskStateChange(report)
                 if self.has(Planted::EarlyRunning) && report.status.as_deref() == Some("PENDING") =>
             {
@@ -279,6 +288,16 @@ impl World {
     /// The capacity provider that a host says it belongs to.
     pub fn planted_provider(&self, provider: Option<&'static str>) -> Option<&'static str> {
         provider.filter(|_| !self.has(Planted::LostProvider))
+    }
+
+    /// What the control plane makes of a request to a companion.
+    pub fn planted_call(&self, mut call: Call) -> Call {
+        if let Call::Ssm(ssm::Request::PutParameter(request)) = &mut call
+            && self.has(Planted::WrongParameter)
+        {
+            request.value = crate::keeper::sealed(0);
+        }
+        call
     }
 
     /// The zone that a host says it stands in.

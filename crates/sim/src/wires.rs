@@ -22,6 +22,8 @@ pub(crate) enum Asker {
     Report { agent: usize, life: u32, task: TaskKey },
     /// The operator, by hand.
     Operator,
+    /// The keeper.
+    Keeper,
 }
 
 /// What became of a call.
@@ -29,8 +31,19 @@ pub(crate) enum Asker {
 pub(crate) enum Reply {
     /// The answer.
     Answer(Box<Result<ecs::Response, Fault>>),
+    /// The answer to the keeper, of whatever service.
+    Any(Box<Result<Answer, Fault>>),
     /// Nobody knows whether it was carried out.
     Lost,
+}
+
+/// A request on its way.
+#[derive(Clone, Debug)]
+enum Letter {
+    /// As its bytes.
+    Ecs { operation: ecs::Operation, body: String },
+    /// Of whatever service.
+    Any(Box<Call>),
 }
 
 /// A call that is not settled.
@@ -38,8 +51,7 @@ pub(crate) enum Reply {
 struct Exchange {
     asker: Asker,
     caller: Caller,
-    operation: ecs::Operation,
-    body: String,
+    letter: Letter,
     /// It is with the control plane.
     arrived: bool,
     reply: Option<Reply>,
@@ -100,14 +112,25 @@ impl World {
             Asker::Registration { agent, .. } | Asker::Report { agent, .. } => {
                 self.wires.partitioned.contains_key(agent)
             }
-            Asker::Client(_) | Asker::Operator => false,
+            Asker::Client(_) | Asker::Operator | Asker::Keeper => false,
         }
     }
 
     /// Sends a request; its outcome comes to `call_settled`.
     pub fn call(&mut self, asker: Asker, caller: Caller, request: &ecs::Request) -> u64 {
+        let letter = Letter::Ecs { operation: request.operation(), body: request.to_json() };
+        self.send_letter(asker, caller, letter)
+    }
+
+    /// Sends a request of the keeper, to whatever service.
+    pub fn call_any(&mut self, caller: Caller, call: Call) {
+        self.send_letter(Asker::Keeper, caller, Letter::Any(Box::new(call)));
+    }
+
+    fn send_letter(&mut self, asker: Asker, caller: Caller, letter: Letter) -> u64 {
         let call = self.next_serial();
-        let patience = if matches!(asker, Asker::Client(_)) { CLIENT_PATIENCE_MS } else { NODE_PATIENCE_MS };
+        let client = matches!(asker, Asker::Client(_) | Asker::Keeper);
+        let patience = if client { CLIENT_PATIENCE_MS } else { NODE_PATIENCE_MS };
         self.agenda.plan(self.now + patience, Event::CallExpires { call });
         if !self.chance.network.per_mille(self.weather.lost_requests) {
             let at = self.now + self.latency();
@@ -118,14 +141,7 @@ impl World {
                 self.agenda.plan(again, Event::CallArrives { call });
             }
         }
-        let exchange = Exchange {
-            asker,
-            caller,
-            operation: request.operation(),
-            body: request.to_json(),
-            arrived: false,
-            reply: None,
-        };
+        let exchange = Exchange { asker, caller, letter, arrived: false, reply: None };
         self.wires.calls.insert(call, exchange);
         call
     }
@@ -133,7 +149,10 @@ impl World {
     pub fn call_arrives(&mut self, call: u64) {
         let Some(exchange) = self.wires.calls.get_mut(&call) else { return };
         let asker = exchange.asker.clone();
-        let request = ecs::Request::decode(exchange.operation, exchange.body.as_bytes());
+        let request = match &exchange.letter {
+            Letter::Ecs { operation, body } => ecs::Request::decode(*operation, body.as_bytes()).map(Call::Ecs),
+            Letter::Any(call) => Ok((**call).clone()),
+        };
         let caller = exchange.caller.clone();
         if self.cut_off(&asker) {
             return;
@@ -144,11 +163,14 @@ impl World {
         match request {
             Err(fault) => self.call_comes_back(call, Reply::Answer(Box::new(Err(fault)))),
             Ok(request) => {
-                let request = self.planted_request(request);
+                let request = match request {
+                    Call::Ecs(request) => Call::Ecs(self.planted_request(request)),
+                    other => self.planted_call(other),
+                };
                 if let Some(exchange) = self.wires.calls.get_mut(&call) {
                     exchange.arrived = true;
                 }
-                self.plane_take(Input::Request { ticket: call, caller, call: Call::Ecs(request) });
+                self.plane_take(Input::Request { ticket: call, caller, call: request });
             }
         }
     }
@@ -157,16 +179,20 @@ impl World {
     pub fn call_answered(&mut self, call: u64, answer: Result<Answer, Fault>) {
         let Some(exchange) = self.wires.calls.get_mut(&call) else { return };
         exchange.arrived = false;
-        let answer = match answer {
-            Ok(Answer::Ecs(response)) => {
+        let reply = match (&exchange.letter, answer) {
+            (Letter::Any(_), answer) => Reply::Any(Box::new(answer)),
+            (Letter::Ecs { operation, .. }, Ok(Answer::Ecs(response))) => {
                 let body = response.to_json();
-                ecs::Response::decode(exchange.operation, body.as_bytes())
+                Reply::Answer(Box::new(ecs::Response::decode(*operation, body.as_bytes())))
             }
-            Ok(_) => Err(Fault::new("InternalFailure", 500, "an answer of another service")),
-            Err(fault) => Err(fault),
+            (Letter::Ecs { .. }, Ok(_)) => {
+                let fault = Fault::new("InternalFailure", 500, "an answer of another service");
+                Reply::Answer(Box::new(Err(fault)))
+            }
+            (Letter::Ecs { .. }, Err(fault)) => Reply::Answer(Box::new(Err(fault))),
         };
         if !self.chance.network.per_mille(self.weather.lost_answers) {
-            self.call_comes_back(call, Reply::Answer(Box::new(answer)));
+            self.call_comes_back(call, reply);
         }
     }
 
@@ -198,6 +224,10 @@ impl World {
             Asker::Client(client) => self.client_hears(client, call, reply),
             Asker::Registration { agent, life } => self.agent_registered(agent, life, reply),
             Asker::Report { agent, life, task } => self.agent_reported(agent, life, &task, reply),
+            Asker::Keeper => self.keeper_hears(match reply {
+                Reply::Any(answer) => Some(*answer),
+                Reply::Answer(_) | Reply::Lost => None,
+            }),
             Asker::Operator => {
                 let heard = crate::words::reply(&self.trace, &reply);
                 self.note(format!("operator hears {heard}"));

@@ -5,6 +5,7 @@ use crate::agenda::{Agenda, Event};
 use crate::agent::Agent;
 use crate::clients::Clients;
 use crate::disk::Disk;
+use crate::keeper::Keeper;
 use crate::plane::Plane;
 use crate::planted::Planted;
 use crate::random::Stream;
@@ -55,6 +56,7 @@ pub(crate) struct World {
     pub wires: Wires,
     pub agents: Vec<Agent>,
     pub clients: Clients,
+    pub keeper: Keeper,
     /// Rounds of the control plane.
     pub rounds: u64,
     /// Tasks of which a container has truly been started at some time.
@@ -94,6 +96,7 @@ impl World {
             wires: Wires::default(),
             agents: sizes.iter().enumerate().map(|(number, size)| Agent::new(number, *size)).collect(),
             clients: Clients::default(),
+            keeper: Keeper::new(stream("keeper")),
             rounds: 0,
             ran: BTreeSet::new(),
             serials: 0,
@@ -157,6 +160,7 @@ impl World {
             }
             Event::HostSays { agent, life, event } => self.host_says(agent, life, event),
             Event::ClientTurn { client } => self.client_turn(client),
+            Event::KeeperTurn => self.keeper_turn(),
             Event::Fault(fault) => self.fault(fault),
             Event::Reunite { agent, partition } => self.reunite(agent, partition),
         }
