@@ -326,7 +326,9 @@ impl Entry {
     }
 
     fn supervisor_lost(&mut self, now: Millis, message: &str) {
-        if self.life > Life::Held {
+        let over = self.containers.iter().all(|held| matches!(held.stage, Stage::Stopped(_)));
+        // One that was given up as hanging may have started while the end of its task was written down.
+        if self.life > Life::Ending || (self.life == Life::Ending && over) {
             return;
         }
         self.fail(format!("ResourceInitializationError: supervisor lost: {message}"));

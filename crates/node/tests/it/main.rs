@@ -268,6 +268,24 @@ fn a_stop_signals_waits_kills_releases_reports_and_forgets() {
     assert_eq!(node.task_keys().count(), 0);
 }
 
+/// A start that hung and came all the same, while the end was written down; and then its supervisor dies, which is said once.
+#[test]
+fn a_supervisor_that_dies_while_the_end_is_written_down_is_not_waited_for() {
+    let mut node = starting(vec![container("web", true)]);
+    commands(&mut node);
+    let stop = acs::Task { desired_status: "STOPPED".into(), containers: Vec::new(), ..message(Vec::new()) };
+    node.handle_frame(10, &payload(stop));
+    node.handle_time(2_010);
+    assert!(matches!(commands(&mut node).as_slice(), [Command::Record { .. }]), "it hangs");
+    node.handle_event(2_011, Event::ContainerStarted { task: key(), container: "web".into(), at: 2_011 });
+    node.handle_event(2_012, Event::SupervisorLost { task: key(), message: "killed".into() });
+    node.handle_event(2_013, Event::Recorded { task: key(), error: None });
+    assert!(matches!(commands(&mut node).as_slice(), [Command::Release { .. }]), "nobody is there to be stopped");
+    node.handle_event(2_014, Event::Released { task: key() });
+    let reports: Vec<_> = std::iter::from_fn(|| node.poll_report(2_014)).collect();
+    assert_eq!(reports.last().unwrap().1.report.status, Some(ContainerStatus::Stopped), "{reports:?}");
+}
+
 #[test]
 fn the_end_of_an_essential_container_stops_the_others_and_of_another_does_not() {
     let mut node = starting(vec![container("web", true), container("side", false)]);
