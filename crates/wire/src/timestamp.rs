@@ -70,7 +70,10 @@ impl FromJson for Timestamp {
 
 impl ToJson for Timestamp {
     fn write_json(&self, out: &mut JsonWriter) {
-        if self.0.is_finite() {
+        if (0.0..1e12).contains(&self.0) {
+            let millis = self.millis();
+            out.raw(format_args!("{}.{:03}", millis / 1000, millis % 1000));
+        } else if self.0.is_finite() {
             out.raw(format_args!("{:.3}", self.0));
         } else {
             out.null();

@@ -7,16 +7,6 @@ use std::fmt;
 pub struct Figures(Vec<f64>);
 
 impl Figures {
-    /// A series of one.
-    pub fn one(value: f64) -> Self {
-        Self(vec![value])
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// One more.
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
@@ -31,10 +21,10 @@ impl Figures {
     }
 }
 
-impl Figures {
-    /// With more digits, for what takes less than one.
-    pub fn fine(&self) -> String {
-        format!("median {:.3}, p90 {:.3} (n = {})", self.quantile(0.5), self.quantile(0.9), self.0.len())
+/// A series of one.
+impl From<f64> for Figures {
+    fn from(value: f64) -> Self {
+        Self(vec![value])
     }
 }
 

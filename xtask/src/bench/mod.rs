@@ -7,10 +7,7 @@ mod crowd;
 mod gauge;
 mod logs;
 mod peer;
-mod place;
-mod scale;
 mod server;
-mod size;
 
 use crate::{command, images, packages};
 use anyhow::{Context, Result, bail};
@@ -19,7 +16,6 @@ use gauge::Figures;
 use serde_json::{Value, json};
 use server::Server;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The command line of `bench`.
@@ -56,16 +52,29 @@ enum Group {
 }
 
 impl Group {
-    /// Measures in a process of its own: memory that others have used and left is not there.
-    fn run_alone(self) -> Result<()> {
-        let name = match self {
-            Self::Api => "api",
-            Self::Scale => "scale",
-            Self::Place => "place",
-            Self::Size => "size",
-        };
-        command::run(Command::new(std::env::current_exe()?).args(["bench", "--only", name]))
+    /// The measurement of the program `plane` that this is, when it needs no server.
+    fn of_plane(self) -> Option<&'static str> {
+        match self {
+            Self::Api => None,
+            Self::Scale => Some("scale"),
+            Self::Place => Some("place"),
+            Self::Size => Some("size"),
+        }
     }
+}
+
+/// Measures the control plane alone, in a process of its own: on the server's heap, where others have left nothing.
+fn plane(measurement: &str) -> Result<()> {
+    command::run(&mut command::cargo(&[
+        "bench",
+        "--quiet",
+        "--package",
+        "gantry",
+        "--bench",
+        "plane",
+        "--",
+        measurement,
+    ]))
 }
 
 /// What the server under test declares for Fargate tasks, in times of the machine's memory.
@@ -73,15 +82,10 @@ const MEMORY_FACTOR: &str = "8";
 
 /// Runs the chore.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    match arguments.only {
-        Some(Group::Api) | None => {}
-        Some(Group::Place) => {
-            println!("on: {}", machine()?);
-            place::measure();
-            return Ok(());
-        }
-        Some(Group::Scale) => return scale::measure(),
-        Some(Group::Size) => return size::measure(),
+    if let Some(measurement) = arguments.only.and_then(Group::of_plane) {
+        packages::ensure(packages::TO_BUILD)?;
+        println!("on: {}", machine()?);
+        return plane(measurement);
     }
     if !command::is_root() {
         bail!("measuring real containers needs root");
@@ -116,8 +120,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     idle(&server, Duration::from_secs(arguments.idle), "after the log lines")?;
     api::measure(&server, &client, &api::one_task(&client)?)?;
     drop(server);
-    Group::Scale.run_alone()?;
-    Group::Place.run_alone()?;
+    plane("scale")?;
+    plane("place")?;
     peer::docker(&image, arguments.tasks.min(20), &running)
 }
 
@@ -216,7 +220,7 @@ fn note_phases(phases: &mut Vec<(String, Figures)>, timeline: &Value) {
         let (Some(name), Some(ms)) = (phase["name"].as_str(), phase["sinceAcceptedMs"].as_f64()) else { continue };
         match phases.iter_mut().find(|(known, _)| known == name) {
             Some((_, figures)) => figures.push(ms),
-            None => phases.push((name.to_owned(), Figures::one(ms))),
+            None => phases.push((name.to_owned(), Figures::from(ms))),
         }
     }
 }

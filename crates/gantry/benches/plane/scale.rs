@@ -1,7 +1,7 @@
 //! What one event costs in a large deployment: the production control plane in memory, without a store and without
 //! sockets, with agents that are played. An event: a task of a service ends, is replaced, and the replacement runs.
 
-use super::gauge::Figures;
+use crate::gauge::Figures;
 use anyhow::{Context, Result, bail};
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use link::acs::{Ack, ToAgent, ToControl, id_of};
@@ -21,6 +21,8 @@ const SERVICE_TASKS: usize = 10;
 const INSTANCE_TASKS: usize = 200;
 /// Events that are measured at each size.
 const EVENTS: usize = 2_000;
+/// Instances that are lost, one after the other.
+const LOST: usize = 20;
 
 /// Runs the measurements.
 pub fn measure() -> Result<()> {
@@ -37,12 +39,12 @@ pub fn measure() -> Result<()> {
     println!("  the slowest size is {:.1} times the fastest", most / least);
     let mut plane = template.copy(1_000_000, false)?;
     let (mut decided, mut written) = (Figures::default(), Figures::default());
-    for _ in 0..20 {
+    for _ in 0..LOST {
         let [first, second] = plane.lose_an_instance()?;
         decided.push(first);
         written.push(second);
     }
-    let instances = plane.instances.len() + decided.len();
+    let instances = plane.instances.len() + LOST;
     println!("one of {instances} instances with 1,000,000 tasks is lost:");
     println!("  until all its {INSTANCE_TASKS} tasks are replaced in the state: {decided} ms");
     println!("  and the frames for the agents and the rows for the store are made: {written} ms");

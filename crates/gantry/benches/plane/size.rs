@@ -2,7 +2,7 @@
 //! by the production handlers in memory, without a store and without sockets: what it weighs, what reading it costs and
 //! what a copy of it for a plan costs.
 
-use super::gauge::Figures;
+use crate::gauge::Figures;
 use anyhow::{Context, Result, bail};
 use control::{Caller, Config, Connect, Control, Input, Output, Principal};
 use model::state::Meta;
@@ -282,7 +282,8 @@ impl Plane {
                 turn(&mut request, token);
             }
         }
-        println!("  {what}: {figures} ms, up to {bytes} bytes", figures = figures.fine());
+        let (median, p90) = (figures.quantile(0.5), figures.quantile(0.9));
+        println!("  {what}: median {median:.3}, p90 {p90:.3} ms, up to {bytes} bytes");
         self.round();
         Ok(())
     }
