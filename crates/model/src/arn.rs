@@ -4,6 +4,7 @@
 //! short ARN of old accounts and the long ARN.
 
 use crate::ids::{InstanceId, TaskId};
+use std::fmt::Write;
 
 /// What every ARN of a deployment begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,14 @@ impl<'a> Arn<'a> {
 
 impl Scope<'_> {
     fn ecs(&self, resource: std::fmt::Arguments<'_>) -> String {
-        format!("arn:aws:ecs:{}:{}:{resource}", self.region, self.account)
+        // Long enough for most, so that it is not moved as it grows: a hundred tasks have a thousand ARNs.
+        let mut arn = String::with_capacity(160);
+        for part in ["arn:aws:ecs:", self.region, ":", self.account, ":"] {
+            arn.push_str(part);
+        }
+        // Writing to a String cannot fail.
+        let _ = arn.write_fmt(resource);
+        arn
     }
 
     /// `cluster/<name>`.

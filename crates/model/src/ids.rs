@@ -121,8 +121,8 @@ impl fmt::Display for EniId {
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let mut text = [0; 32];
-    for (pair, byte) in text.chunks_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
     let length = (2 * bytes.len()).min(text.len());
     f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())

@@ -38,6 +38,7 @@ impl State {
         let fargate = task.launch_type == LaunchType::Fargate;
         let definition = self.definitions.get(&task.definition);
         let defined = definition.map_or(&[][..], |definition| &definition.needs.containers);
+        let arn = scope.task(cluster, task.id);
         let overrides = task.overrides.as_deref().and_then(|text| ecs::TaskOverride::from_json_str(text).ok());
         ecs::Task {
             attachments: Some(task.eni.iter().map(|eni| self.attachment(eni)).collect()),
@@ -51,7 +52,7 @@ impl State {
                 .instance
                 .filter(|_| !fargate)
                 .map(|instance| scope.instance(cluster, instance)),
-            containers: Some(task.containers.iter().map(|c| self.container(task, c, defined)).collect()),
+            containers: Some(task.containers.iter().map(|c| self.container(task, &arn, c, defined)).collect()),
             cpu: Some(task.cpu.to_string()),
             memory: Some(task.memory.to_string()),
             created_at: super::time(task.times.created),
@@ -75,14 +76,14 @@ impl State {
             stopped_reason: task.stop.as_ref().map(|stop| stop.reason.to_string()),
             stopping_at: super::time(task.times.stopping),
             tags: Some(if with_tags { super::tags(&task.tags) } else { Vec::new() }),
-            task_arn: Some(scope.task(cluster, task.id)),
+            task_arn: Some(arn),
             task_definition_arn: Some(self.task_definition_arn(task.definition)),
             version: i64::try_from(task.version).ok(),
             ..ecs::Task::default()
         }
     }
 
-    fn container(&self, task: &Task, container: &Container, defined: &[ContainerNeeds]) -> ecs::Container {
+    fn container(&self, task: &Task, arn: &str, container: &Container, defined: &[ContainerNeeds]) -> ecs::Container {
         let cluster = self.cluster_name(task.cluster);
         let defined = defined.iter().find(|defined| *defined.name == *container.name);
         let interface = |eni: &Eni| ecs::NetworkInterface {
@@ -92,7 +93,7 @@ impl State {
         };
         ecs::Container {
             container_arn: Some(self.scope().container(cluster, task.id, &container.uuid.dashed())),
-            task_arn: Some(self.scope().task(cluster, task.id)),
+            task_arn: Some(arn.to_owned()),
             name: Some(container.name.to_string()),
             image: defined.and_then(|defined| defined.image.as_deref()).map(str::to_owned),
             image_digest: container.image_digest.as_deref().map(str::to_owned),
