@@ -1,4 +1,5 @@
-//! The memory of this process that is the C library's: what code in C takes, and all of it in a program without a heap of its own.
+//! The memory of this process that is the C library's: what code in C takes, and all of it in a program without a heap of
+//! its own.
 
 /// Gives what a burst of work has left free back to the system: the C library keeps it otherwise, in an arena for each
 /// thread. Takes a few milliseconds; for moments in which nobody waits.

@@ -90,7 +90,9 @@ ecs.create_service(
     networkConfiguration=network,
     healthCheckGracePeriodSeconds=3600,
 )
+began = time.monotonic()
 ecs.get_waiter("services_stable").wait(services=["web"], WaiterConfig=WAIT)
+assert time.monotonic() - began < 20, "stable as soon as its task has passed its check"
 (first,) = ecs.list_tasks(serviceName="web")["taskArns"]
 healthy = describe(first)
 assert (healthy["healthStatus"], healthy["containers"][0]["healthStatus"]) == ("HEALTHY", "HEALTHY"), healthy

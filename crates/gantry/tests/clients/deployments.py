@@ -97,7 +97,7 @@ for bad, words in (
 ):
     began = time.monotonic()
     update(bad, deploymentCircuitBreaker=BREAKER)
-    until("ROLLBACK_SUCCESSFUL")
+    until("ROLLBACK_SUCCESSFUL", 10)
     print(f"rolled back in {time.monotonic() - began:.2f} s")
     seen = newest()
     assert words in seen["statusReason"], seen
@@ -123,7 +123,7 @@ update(hang, deploymentCircuitBreaker={"enable": False, "rollback": False})
 _, seen = until("IN_PROGRESS")
 arn = seen["serviceDeploymentArn"]
 ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
-until("ROLLBACK_SUCCESSFUL")
+until("ROLLBACK_SUCCESSFUL", 10)
 try:
     ecs.stop_service_deployment(serviceDeploymentArn=arn)
     raise AssertionError("it is over")

@@ -117,5 +117,6 @@ fn down_does_not_wait_for_what_a_service_starts_anew() {
     gantry.listening(&task);
     let begun = Instant::now();
     gantry.take_down();
-    assert!(begun.elapsed() < patient(Duration::from_secs(10)), "it took {:?}", begun.elapsed());
+    // `down` gives up on tasks that do not stop after 35 s, and a slower machine must not hide that it did.
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
 }

@@ -268,7 +268,7 @@ fn a_stop_signals_waits_kills_releases_reports_and_forgets() {
     assert_eq!(node.task_keys().count(), 0);
 }
 
-/// A start that hung and came all the same, while the end was written down; and then its supervisor dies, which is said once.
+/// A start that hung and came all the same, while the end was written down; and then its supervisor dies.
 #[test]
 fn a_supervisor_that_dies_while_the_end_is_written_down_is_not_waited_for() {
     let mut node = starting(vec![container("web", true)]);
